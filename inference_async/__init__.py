@@ -1,0 +1,140 @@
+"""An asyncio client for chat completions on Azure AI Foundry.
+
+Importing the package loads almost nothing; each name is loaded when it is first asked for (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .client import InferenceClient
+    from .errors import (
+        APIConnectionError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        ClientStateError,
+        ConfigurationError,
+        ConflictError,
+        ContentFilterError,
+        CredentialError,
+        IncompleteStreamError,
+        InferenceError,
+        InternalServerError,
+        InvalidResponseError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        StreamError,
+        UnknownOptionError,
+        UnprocessableEntityError,
+        WrongEventLoopError,
+    )
+    from .policy.limits import Limits
+    from .policy.timeouts import Timeouts
+    from .stream import ChatStream
+    from .types import (
+        UNSET,
+        AssistantMessage,
+        AudioPart,
+        AudioURL,
+        AudioURLPart,
+        ChatCompletion,
+        ChatCompletionChunk,
+        ChatOptions,
+        Choice,
+        DeveloperMessage,
+        FunctionCall,
+        FunctionDefinition,
+        ImagePart,
+        ImageURL,
+        InputAudio,
+        SystemMessage,
+        TextPart,
+        ToolCall,
+        ToolDefinition,
+        ToolMessage,
+        Usage,
+        UserMessage,
+    )
+    from .wire.endpoints import Endpoint
+
+_HOMES = {
+    "InferenceClient": "client",
+    "ChatStream": "stream",
+    "Limits": "policy.limits",
+    "Timeouts": "policy.timeouts",
+    "Endpoint": "wire.endpoints",
+}
+
+__all__ = [
+    "UNSET",
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AssistantMessage",
+    "AudioPart",
+    "AudioURL",
+    "AudioURLPart",
+    "AuthenticationError",
+    "BadRequestError",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatOptions",
+    "ChatStream",
+    "Choice",
+    "ClientClosedError",
+    "ClientStateError",
+    "ConfigurationError",
+    "ConflictError",
+    "ContentFilterError",
+    "CredentialError",
+    "DeveloperMessage",
+    "Endpoint",
+    "FunctionCall",
+    "FunctionDefinition",
+    "ImagePart",
+    "ImageURL",
+    "IncompleteStreamError",
+    "InferenceClient",
+    "InferenceError",
+    "InputAudio",
+    "InternalServerError",
+    "InvalidResponseError",
+    "Limits",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "StreamError",
+    "SystemMessage",
+    "TextPart",
+    "Timeouts",
+    "ToolCall",
+    "ToolDefinition",
+    "ToolMessage",
+    "UnknownOptionError",
+    "UnprocessableEntityError",
+    "Usage",
+    "UserMessage",
+    "WrongEventLoopError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "types")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,3 @@
+"""The version, alone in its file so that the build and the user agent read the same one."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,296 @@
+"""`InferenceClient`: the front door."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .errors import APITimeoutError, ConfigurationError
+from .net.aiohttp import AiohttpTransport
+from .net.auth import Credential, authoriser
+from .net.session import Session
+from .net.transport import Transport
+from .policy.limits import Limits
+from .policy.timeouts import Timeouts
+from .stream import ChatStream
+from .types import UNSET, ChatCompletion, ChatOptions, Messages, UnsetType
+from .types.chat import ExtraMode
+from .wire.endpoints import Dialect, Endpoint, Settings, settings_from
+from .wire.request import Call, chat_call, check_header
+from .wire.response import completion_from
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["InferenceClient"]
+
+
+class _Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy of a client may have of its own."""
+
+    model: str | None
+    headers: dict[str, str]
+    extra_mode: ExtraMode | None
+    timeouts: Timeouts
+    limits: Limits
+
+
+class InferenceClient:
+    """A client of one endpoint. Make one per process and event loop, and share it: it holds one pool of connections.
+
+    ::
+
+        async with InferenceClient(endpoint, key, model="mistral-large-2407") as client:
+            completion = await client.complete("How many languages are in the world?")
+            print(completion.text, completion.usage)
+
+    Making a client does no I/O; its connections are opened when they are needed, in the event loop of the first call.
+
+    Args:
+        endpoint: a URL as the portal shows it, or an `Endpoint`. Left out, it is read from the environment, see
+            `settings_from`; so are then credential and model.
+        credential: a key, an object with ``.key``, a credential of ``azure.identity.aio``, or a callable that returns
+            a token. It goes to this endpoint only, and over plain http only to this machine.
+        model: the deployment's name, for calls that name none.
+        dialect: overrules what the URL says: ``models``, ``openai-v1`` or ``generic``.
+        api_version: overrules the dialect's own; None sends none.
+        scope: overrules the scope of Entra ID tokens that the endpoint asks for.
+        headers: further headers for every call.
+        extra_mode: what the service shall do with parameters outside its specification, where nothing is said in
+            the call: ``pass-through`` (the default), ``drop`` or ``error``.
+        timeouts: see `Timeouts`; all limits are finite unless set to None.
+        limits: see `Limits`.
+        allow_insecure: allow a credential over plain http to another machine.
+        session: an aiohttp session to use in place of an own one; it is not closed by this client.
+        transport: something else to send with, in place of aiohttp.
+
+    Raises:
+        ConfigurationError: an argument, or the environment, cannot be understood. The message never quotes a key.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | Endpoint | None = None,
+        credential: Credential | None = None,
+        *,
+        model: str | None = None,
+        dialect: Dialect | None = None,
+        api_version: str | UnsetType | None = UNSET,
+        scope: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra_mode: ExtraMode | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        allow_insecure: bool = False,
+        session: aiohttp.ClientSession | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        settings = settings_from(os.environ)
+        if endpoint is None:
+            endpoint = settings.endpoint
+            if endpoint is None:
+                raise ConfigurationError(
+                    "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set "
+                    "AZURE_INFERENCE_ENDPOINT, AZURE_AI_CHAT_ENDPOINT, AZURE_OPENAI_ENDPOINT or OPENAI_BASE_URL"
+                )
+        if not isinstance(endpoint, Endpoint):
+            endpoint = Endpoint.parse(endpoint, dialect=dialect, api_version=api_version)
+        if not _same_host(endpoint, settings):
+            settings = Settings()  # what was set for one host is not sent to another
+        if credential is None:
+            credential = settings.credential
+        if credential is None and endpoint.is_azure:
+            raise ConfigurationError(
+                f"got no credential for {endpoint.host}: pass a key or an azure-identity credential, or set the key's "
+                "variable beside the endpoint's, such as AZURE_INFERENCE_CREDENTIAL"
+            )
+        if credential is not None and not endpoint.is_secure and not allow_insecure:
+            raise ConfigurationError(
+                f"got a credential for {endpoint.base}, which would go over plain http; "
+                "use https, or allow_insecure=True"
+            )
+        for name, value in (headers or {}).items():
+            check_header(name, value)
+        self._endpoint = endpoint
+        self._options = _Options(
+            model=model or settings.model,
+            headers=dict(headers or {}),
+            extra_mode=extra_mode,
+            timeouts=timeouts or Timeouts(),
+            limits=limits or Limits(),
+        )
+        self._session = Session(transport or AiohttpTransport(session), authoriser(credential, endpoint, scope=scope))
+        self._owner = True
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where this client's calls go."""
+        return self._endpoint
+
+    @property
+    def model(self) -> str | None:
+        """The model of calls that name none."""
+        return self._options.model
+
+    def with_options(
+        self,
+        *,
+        model: str | UnsetType | None = UNSET,
+        headers: Mapping[str, str] | UnsetType = UNSET,
+        extra_mode: ExtraMode | UnsetType | None = UNSET,
+        timeouts: Timeouts | UnsetType = UNSET,
+        limits: Limits | UnsetType = UNSET,
+    ) -> InferenceClient:
+        """A copy with other options, which shares connections and credential with this client.
+
+        It is cheap: make one per call if that reads best. Closing a copy does nothing; closing the client closes all
+        its copies. `headers` are added to the client's own.
+        """
+        options = self._options
+        if not isinstance(headers, UnsetType):
+            for name, value in headers.items():
+                check_header(name, value)
+        copy = object.__new__(type(self))
+        copy._endpoint = self._endpoint
+        copy._session = self._session
+        copy._owner = False
+        copy._options = _Options(
+            model=options.model if isinstance(model, UnsetType) else model,
+            headers=options.headers if isinstance(headers, UnsetType) else {**options.headers, **headers},
+            extra_mode=options.extra_mode if isinstance(extra_mode, UnsetType) else extra_mode,
+            timeouts=options.timeouts if isinstance(timeouts, UnsetType) else timeouts,
+            limits=options.limits if isinstance(limits, UnsetType) else limits,
+        )
+        return copy
+
+    async def complete(
+        self,
+        messages: Messages,
+        *,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion:
+        """One answer, when it is whole.
+
+        Args:
+            messages: a string (a user message), one message, or a sequence of both; Structs and dicts may be mixed.
+            extra: fields outside the specification, merged at the root of the body. On `/models` endpoints the
+                ``extra-parameters`` header goes with them.
+            extra_mode: what that header says; ``pass-through`` where nothing else is set.
+            headers: further headers for this call.
+            timeouts: in place of the client's; only ``connect`` and ``total`` matter here.
+            **options: see `ChatOptions`; UNSET leaves one out, None sends null.
+
+        Returns:
+            The completion as the service sent it; a filtered or cut answer is a completion too, see `finish_reason`.
+
+        Raises:
+            ConfigurationError: something in the call cannot be sent; nothing was.
+            APIStatusError: the service refused; `ContentFilterError` if it refused the prompt.
+            APIConnectionError: no answer came, or it was cut; `APITimeoutError` if it took too long.
+            InvalidResponseError: what came is no answer.
+            ClientStateError: the client is closed, or belongs to another event loop.
+
+        Cancelling it cuts the connection; the service may have counted the tokens all the same.
+
+        Source: the service's reference, "Get Chat Completions".
+        """
+        call = self._call(messages, options, extra, extra_mode, headers, stream=False)
+        timeouts, limits = timeouts or self._options.timeouts, self._options.limits
+        deadlines = self._session.begin(timeouts)
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout_at(deadlines.until):
+                exchange = await self._session.send(call, deadlines=deadlines, timeouts=timeouts, limits=limits)
+                body = await exchange.body(limits.max_body_bytes)
+        except TimeoutError as error:
+            if isinstance(error, APITimeoutError):
+                raise
+            raise deadlines.error(now=now()) from None
+        meta = exchange.meta
+        completion = completion_from(
+            status=meta.status, headers=meta.headers, body=body, url=exchange.url, secrets=exchange.secrets
+        )
+        meta.elapsed = now() - deadlines.started
+        completion.meta = meta
+        return completion
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatStream:
+        """The answer as it is made: see `ChatStream`, which is what to enter and iterate.
+
+        Takes what `complete` takes. Nothing is sent before the stream is entered or iterated; what cannot be sent is
+        refused here and now.
+
+        Raises:
+            ConfigurationError: something in the call cannot be sent.
+        """
+        call = self._call(messages, options, extra, extra_mode, headers, stream=True)
+        return ChatStream(self._session, call, timeouts=timeouts or self._options.timeouts, limits=self._options.limits)
+
+    async def aclose(self) -> None:
+        """Close the connections; streams still running end in a `ClientClosedError`. Any number of times is fine."""
+        if self._owner:
+            await self._session.aclose()
+
+    async def close(self) -> None:
+        """The same as `aclose`, by aiohttp's and azure-core's name."""
+        await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._endpoint.dialect} {self._endpoint.base} model={self._options.model!r}>"
+
+    def _call(
+        self,
+        messages: Messages,
+        options: ChatOptions,
+        extra: Mapping[str, object] | None,
+        extra_mode: ExtraMode | None,
+        headers: Mapping[str, str] | None,
+        *,
+        stream: bool,
+    ) -> Call:
+        own = self._options
+        if own.model is not None:
+            options.setdefault("model", own.model)
+        return chat_call(
+            self._endpoint,
+            messages,
+            options,
+            stream=stream,
+            extra=extra,
+            extra_mode=extra_mode or own.extra_mode,
+            headers={**own.headers, **(headers or {})},
+        )
+
+
+def _same_host(endpoint: Endpoint, settings: Settings) -> bool:
+    if settings.endpoint is None:
+        return False
+    ours, theirs = urlsplit(endpoint.base), urlsplit(settings.endpoint)
+    return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)

@@ -1,0 +1,179 @@
+"""The script: which request gets which answer, token by token.
+
+A script is a JSON file of this shape; everything but ``rules`` may be left out::
+
+    {
+      "about": "what it is for",
+      "pace": {"first": 0.3, "token": 0.02},
+      "models": {"old-model": {"unsupported": ["response_format"]}},
+      "rules": [
+        {
+          "name": "weather",
+          "match": {"role": "user", "contains": "weather", "response_format": "json_object"},
+          "answer": {"content": "Rain.", "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}}
+        }
+      ]
+    }
+
+The first rule whose ``match`` fits answers. No rule, no problem: the last user message is said back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import ConfigurationError
+from ..types import ToolCall, Usage
+from ..types.messages import text_of
+
+__all__ = ["Answer", "Match", "Model", "Pace", "Rule", "Script", "tokens_of"]
+
+_TOKEN: Final = re.compile(r"\s*(?:\w{1,6}|[^\w\s]+)|\s+")
+
+
+class Match(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a request must have for its rule to answer; what is left out matches anything.
+
+    Attributes:
+        role: the role of the last message.
+        content: its whole text.
+        contains: a piece of its text.
+        response_format: the type asked for, such as ``json_object``.
+        tool: the name of a tool that is offered.
+        model: the model asked for.
+    """
+
+    role: str | None = None
+    content: str | None = None
+    contains: str | None = None
+    response_format: str | None = None
+    tool: str | None = None
+    model: str | None = None
+
+    def fits(self, body: Mapping[str, Any]) -> bool:
+        """Whether a request body fits."""
+        last = body["messages"][-1]
+        text = text_of(last.get("content"))
+        asked = (body.get("response_format") or {}).get("type")
+        tools = [(tool.get("function") or {}).get("name") for tool in body.get("tools") or []]
+        return (
+            (self.role is None or self.role == last.get("role"))
+            and (self.content is None or self.content == text)
+            and (self.contains is None or self.contains in text)
+            and (self.response_format is None or self.response_format == asked)
+            and (self.tool is None or self.tool in tools)
+            and (self.model is None or self.model == body.get("model"))
+        )
+
+
+class Pace(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Seconds before the first token, and between tokens."""
+
+    first: float = 0.0
+    token: float = 0.0
+
+
+class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a rule answers.
+
+    Attributes:
+        content: the text; null beside tool calls if need be.
+        tokens: the same text cut by hand; else it is cut at words and marks.
+        tool_calls: the calls the model asks for.
+        finish_reason: ``stop``, or ``tool_calls`` if there are some, unless said otherwise.
+        usage: what it costs; counted from the tokens if left out.
+        refused: content safety refuses the prompt, for these categories.
+        filtered: content safety cuts the answer after so many tokens.
+        pace: how fast it streams, in place of the script's own.
+    """
+
+    content: str | None = ""
+    tokens: list[str] | None = None
+    tool_calls: list[ToolCall] = msgspec.field(default_factory=list[ToolCall])
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    refused: dict[str, Any] | None = None
+    filtered: int | None = None
+    pace: Pace | None = None
+
+
+class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One row of a script."""
+
+    answer: Answer
+    match: Match = msgspec.field(default_factory=Match)
+    name: str = ""
+
+
+class Model(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a model cannot do: parameters that get a 422, as ``name``, or ``name=value`` for one value of it."""
+
+    unsupported: list[str] = msgspec.field(default_factory=list[str])
+
+
+class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Rules, in the order they are tried."""
+
+    rules: list[Rule] = msgspec.field(default_factory=list[Rule])
+    models: dict[str, Model] = msgspec.field(default_factory=dict[str, Model])
+    pace: Pace = msgspec.field(default_factory=Pace)
+    about: str = ""
+
+    @classmethod
+    def shipped(cls) -> Script:
+        """The script that comes with the package: the conversations of the service's documentation, in our words."""
+        return _shipped()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Script:
+        """A script from a JSON file.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is no script; the message names the place.
+        """
+        try:
+            return cls.from_json(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"the script {str(path)!r} cannot be read: {error.strerror or error}") from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{str(path)!r}: {error}") from None
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Script:
+        """A script from JSON.
+
+        Raises:
+            ConfigurationError: it is no script; the message names the place.
+        """
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"this is no script: {error}") from None
+
+    def answer_to(self, body: Mapping[str, Any]) -> Answer:
+        """The answer of the first rule that fits, or the last user message said back."""
+        for rule in self.rules:
+            if rule.match.fits(body):
+                return rule.answer
+        said = [text_of(message.get("content")) for message in body["messages"] if message.get("role") == "user"]
+        text = said[-1] if said else ""
+        wants_json = (body.get("response_format") or {}).get("type") == "json_object"
+        return Answer(content=json.dumps({"echo": text}, ensure_ascii=False) if wants_json else text)
+
+
+def tokens_of(text: str) -> list[str]:
+    """Text cut into pieces of about a token each: they join to the text again."""
+    return _TOKEN.findall(text)
+
+
+@cache
+def _shipped() -> Script:
+    return Script.from_json(resources.files(__package__).joinpath("script.json").read_bytes())

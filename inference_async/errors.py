@@ -1,0 +1,292 @@
+"""Every error this package raises, drawn as a tree by what the caller can do next.
+
+::
+
+    InferenceError
+    ├── ConfigurationError          mend the call: endpoint, credential, messages, options (a ValueError)
+    │   └── UnknownOptionError      mend the keyword, or pass it in extra={...} (a TypeError)
+    ├── CredentialError             the credential gave no token; its own error is the cause
+    ├── ClientStateError            mend the program: the client cannot be used here (a RuntimeError)
+    │   ├── ClientClosedError       ... it was closed
+    │   └── WrongEventLoopError     ... it belongs to another event loop, or there is no asyncio here
+    ├── APIConnectionError          no answer came: name, connection, TLS, reset
+    │   └── APITimeoutError         ... in time (a TimeoutError); `phase` says what was waited for
+    ├── APIStatusError              the service refused; `status`, `code`, `headers`, `body` say why
+    │   ├── BadRequestError         400
+    │   │   └── ContentFilterError  400 by content safety; `categories` says which filter
+    │   ├── AuthenticationError     401
+    │   ├── PermissionDeniedError   403
+    │   ├── NotFoundError           404
+    │   ├── ConflictError           409
+    │   ├── UnprocessableEntityError 422
+    │   ├── RateLimitError          429; `retry_after` in seconds where the service named one
+    │   └── InternalServerError     500 and above
+    ├── InvalidResponseError        a 200 that is no answer: HTML, broken JSON, another shape
+    └── StreamError                 the stream began and then failed; `partial` holds what had arrived
+        └── IncompleteStreamError   ... it ended before the answer did
+
+All of them pickle. None of them holds a key, a token or a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .types import ChatCompletion
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientClosedError",
+    "ClientStateError",
+    "ConfigurationError",
+    "ConflictError",
+    "ContentFilterError",
+    "CredentialError",
+    "IncompleteStreamError",
+    "InferenceError",
+    "InternalServerError",
+    "InvalidResponseError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "StreamError",
+    "UnknownOptionError",
+    "UnprocessableEntityError",
+    "WrongEventLoopError",
+]
+
+
+def _restore(cls: type[InferenceError], args: tuple[Any, ...], state: dict[str, Any]) -> InferenceError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class InferenceError(Exception):
+    """The root: catching it catches everything this package raises on purpose.
+
+    Attributes:
+        message: one line, lower case: what was got, what was expected, what to do.
+        request_id: the service's id of the request, where it sent one; else the id the client sent.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call the class with `args` alone and fail on the keyword-only rest.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+class ConfigurationError(InferenceError, ValueError):
+    """Something the caller gave cannot be sent; nothing was sent."""
+
+
+class UnknownOptionError(ConfigurationError, TypeError):
+    """A keyword that is no option of the service; the message names the nearest one."""
+
+
+class CredentialError(InferenceError):
+    """The credential gave no key or token; nothing was sent. Its own error, if it raised one, is the cause."""
+
+
+class ClientStateError(InferenceError, RuntimeError):
+    """The client, or the stream, cannot be used in this way now."""
+
+
+class ClientClosedError(ClientStateError):
+    """The client, or the stream, was closed."""
+
+
+class WrongEventLoopError(ClientStateError):
+    """The client was used outside the asyncio event loop that it belongs to."""
+
+
+class APIConnectionError(InferenceError):
+    """No answer came: the name did not resolve, or the connection was refused, cut or not trusted."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """No answer came in time.
+
+    Attributes:
+        phase: what was waited for: ``connect``, ``first_token``, ``between_tokens`` or ``total``.
+        elapsed: seconds from the start of the call.
+        chunks: how many chunks of the stream had arrived.
+        partial: what had arrived, where a stream had begun.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: str,
+        elapsed: float,
+        chunks: int = 0,
+        partial: ChatCompletion | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.phase = phase
+        self.elapsed = elapsed
+        self.chunks = chunks
+        self.partial = partial
+
+
+class APIStatusError(InferenceError):
+    """The service answered, and the answer is a refusal.
+
+    Attributes:
+        status: the HTTP status; 200 where an error came in the body of a success.
+        code: the service's code, as text, where it gave one.
+        type: the service's type of error, where it gave one.
+        param: the parameter the service complains about, where it named one.
+        detail: the service's own words, cut at 2 KiB, control characters replaced.
+        headers: the headers of the answer, names in lower case.
+        body: the body, cut at 64 KiB.
+        url: the address asked, without its query.
+        retry_after: seconds to wait, where the service named them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        detail: str = "",
+        code: str | None = None,
+        type: str | None = None,  # noqa: A002  (the service's own word)
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str = "",
+        url: str = "",
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.type = type
+        self.param = param
+        self.headers = dict(headers or {})
+        self.body = body
+        self.url = url
+        self.retry_after = retry_after
+
+    @classmethod
+    def for_status(cls, status: int) -> type[APIStatusError]:
+        """The class of a status; a status without a class of its own falls back to this one."""
+        if status >= 500:
+            return InternalServerError
+        return _BY_STATUS.get(status, APIStatusError)
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is not one that the service understands or accepts."""
+
+
+class ContentFilterError(BadRequestError):
+    """400: content safety refused the prompt; no model saw it.
+
+    Attributes:
+        categories: category -> result as the service sent it, such as
+            ``{"hate": {"filtered": True, "severity": "high"}}``; empty where the service named none.
+    """
+
+    def __init__(self, message: str, *, categories: Mapping[str, Any] | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.categories: dict[str, Any] = dict(categories or {})
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key is wrong, or the token has expired or was made for another audience."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the identity is known and may not do this: role, network rule or quota policy."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such route, model or deployment."""
+
+
+class ConflictError(APIStatusError):
+    """409: the deployment is busy with a change, or still warming up."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the parameter exists in the API and this model does not support it: drop it, or use another model."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests or tokens, or the quota is used up."""
+
+
+class InternalServerError(APIStatusError):
+    """500 and above: the fault is the service's, or a gateway's before it."""
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+class InvalidResponseError(InferenceError):
+    """The status said success and the body is no answer.
+
+    Attributes:
+        status: the HTTP status.
+        body: the beginning of the body, cut at 2 KiB, control characters replaced.
+    """
+
+    def __init__(self, message: str, *, status: int = 200, body: str = "", request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.status = status
+        self.body = body
+
+
+class StreamError(InferenceError):
+    """The stream began and then failed: an error event, an event that cannot be read, or one over the bound.
+
+    Attributes:
+        partial: everything that had arrived, as a completion whose ``finish_reason`` may be missing.
+        code: the service's code, as text, where an error event gave one.
+        type: the service's type of error, where an error event gave one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        partial: ChatCompletion | None = None,
+        code: str | None = None,
+        type: str | None = None,  # noqa: A002  (the service's own word)
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.partial = partial
+        self.code = code
+        self.type = type
+
+
+class IncompleteStreamError(StreamError):
+    """The stream ended before the answer did: no finish reason, no ``[DONE]``, or the connection was cut."""

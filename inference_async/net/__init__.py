@@ -1,0 +1,1 @@
+"""The room that waits: the transport seam, credentials, and the one send loop."""

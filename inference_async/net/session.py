@@ -1,0 +1,159 @@
+"""The one send loop: check the state, authorise, send, and turn every refusal into its error.
+
+One `Session` stands behind a client and all its copies: one transport, one credential, one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import uuid
+from typing import Final
+
+from .._version import __version__
+from ..errors import (
+    ClientClosedError,
+    InferenceError,
+    InvalidResponseError,
+    WrongEventLoopError,
+)
+from ..policy.limits import Limits
+from ..policy.timeouts import Deadlines, Timeouts
+from ..types import ResponseMeta
+from ..wire.request import Call
+from ..wire.response import CLIENT_REQUEST_ID, error_from, meta_from
+from .auth import Authoriser, Secret
+from .transport import Reply, Transport
+
+__all__ = ["Exchange", "Session"]
+
+_USER_AGENT: Final = f"inference-async/{__version__} python/{platform.python_version()}"
+
+
+class Exchange:
+    """One call whose answer has begun.
+
+    Attributes:
+        reply: the answer.
+        meta: what its head says.
+        url: the address asked.
+        secrets: what must not appear in an error.
+    """
+
+    __slots__ = ("meta", "reply", "secrets", "url")
+
+    def __init__(self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...]) -> None:
+        self.reply = reply
+        self.meta = meta
+        self.url = url
+        self.secrets = secrets
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, or the rest of it.
+
+        Raises:
+            InvalidResponseError: it is over `limit` bytes.
+            APIConnectionError: it was cut.
+        """
+        try:
+            body, cut = await _read_up_to(self.reply, limit)
+        except BaseException:
+            self.reply.close()
+            raise
+        if cut:
+            raise InvalidResponseError(
+                f"the answer is over {limit:,} bytes; raise max_body_bytes if it is meant to be",
+                status=self.reply.status,
+                request_id=self.meta.request_id,
+            )
+        return body
+
+
+class Session:
+    """What a client and its copies share."""
+
+    def __init__(self, transport: Transport, auth: Authoriser) -> None:
+        self._transport = transport
+        self._auth = auth
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def begin(self, timeouts: Timeouts) -> Deadlines:
+        """Check that the client can be used here and now; start the clock of a call.
+
+        Raises:
+            ClientClosedError: it was closed.
+            WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
+        """
+        if self._closed:
+            raise ClientClosedError("the client is closed; make a new one, or keep it open as long as it is needed")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WrongEventLoopError(
+                "there is no running asyncio event loop here; this client runs on asyncio, not on trio or curio"
+            ) from None
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise WrongEventLoopError(
+                "the client is bound to the event loop that made its first call, and this is another one; "
+                "make one client per loop (each asyncio.run makes a new loop)"
+            )
+        return Deadlines(timeouts, now=loop.time())
+
+    async def send(self, call: Call, *, deadlines: Deadlines, timeouts: Timeouts, limits: Limits) -> Exchange:
+        """Send the call; return when the head of a success is there.
+
+        The caller bounds the wait. Cancelling it closes the connection.
+
+        Raises:
+            APIStatusError: the service refused.
+            APIConnectionError: no answer came.
+            CredentialError: the credential gave no token.
+        """
+        client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
+        reply: Reply | None = None
+        try:
+            call, secrets = await self._authorised(call, client_request_id)
+            reply = await self._transport.send(call, connect_timeout=timeouts.connect)
+            elapsed = asyncio.get_running_loop().time() - deadlines.started
+            if reply.status == 200:
+                meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
+                return Exchange(reply, meta, call.url, secrets)
+            body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
+            raise error_from(status=reply.status, headers=reply.headers, body=body, url=call.url, secrets=secrets)
+        except BaseException as error:
+            if reply is not None:
+                reply.close()
+            if isinstance(error, InferenceError):
+                error.request_id = error.request_id or client_request_id
+            raise
+
+    async def aclose(self) -> None:
+        """Close for good; running streams end in a `ClientClosedError`."""
+        self._closed = True
+        await self._transport.aclose()
+
+    async def _authorised(self, call: Call, client_request_id: str) -> tuple[Call, tuple[str, ...]]:
+        headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: client_request_id, **call.headers}
+        header = await self._auth.header()
+        secrets: tuple[str, ...] = ()
+        if header is not None:
+            name, value = header
+            headers.setdefault(name, value)
+            secrets = (Secret(value.removeprefix("Bearer ")),)
+        return Call(method=call.method, url=call.url, headers=headers, body=call.body), secrets
+
+
+async def _read_up_to(reply: Reply, limit: int) -> tuple[bytes, bool]:
+    """The body, and whether it was cut at the limit; the connection is then closed, else free to be used again."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await reply.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            reply.close()
+            return b"".join(pieces)[:limit], True
+    return b"".join(pieces), False

@@ -1,0 +1,1 @@
+"""Decisions as values: numbers in, decisions out. Clocks and dice are parameters."""

@@ -1,0 +1,78 @@
+"""How long a call may take: limits with one meaning each, and when each of them strikes."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from ..errors import APITimeoutError, ConfigurationError
+
+__all__ = ["Deadlines", "Phase", "Timeouts"]
+
+Phase: TypeAlias = Literal["first_token", "between_tokens", "total"]
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits in seconds; None switches one off.
+
+    Attributes:
+        connect: to open a connection: name, TCP and TLS.
+        first_token: of a stream, from sending the request to the first piece of the answer.
+        between_tokens: of a stream, from one piece of the answer to the next. Only text, calls and finish reasons
+            count: comments and empty chunks, which servers send to look alive, do not.
+        total: the whole call, from its start to its last byte.
+    """
+
+    connect: float | None = 10.0
+    first_token: float | None = 120.0
+    between_tokens: float | None = 60.0
+    total: float | None = 600.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
+                raise ConfigurationError(f"got {name}={value!r} as a timeout, expected seconds above 0, or None")
+
+
+class Deadlines:
+    """When the current wait of one call ends. Moments are seconds on any monotonic clock, given by the caller.
+
+    Attributes:
+        started: the moment the call began.
+        until: the moment the current wait ends; None if it may last.
+        phase: which limit that moment comes from.
+    """
+
+    __slots__ = ("_timeouts", "_total", "phase", "started", "until")
+
+    def __init__(self, timeouts: Timeouts, *, now: float) -> None:
+        self.started = now
+        self._timeouts = timeouts
+        self._total = None if timeouts.total is None else now + timeouts.total
+        self.phase: Phase = "total"
+        self.until = self._total
+
+    def wait_for(self, phase: Phase, *, now: float) -> None:
+        """Begin a wait at this moment; the total still counts if it ends sooner."""
+        seconds = None if phase == "total" else getattr(self._timeouts, phase)
+        self.phase, self.until = "total", self._total
+        if seconds is not None and (self._total is None or now + seconds < self._total):
+            self.phase, self.until = phase, now + seconds
+
+    def error(self, *, now: float) -> APITimeoutError:
+        """The error of the current wait."""
+        limit = getattr(self._timeouts, self.phase)
+        elapsed = now - self.started
+        what = {
+            "first_token": "no piece of the answer came",
+            "between_tokens": "the answer stopped growing",
+            "total": "the call was not finished",
+        }[self.phase]
+        return APITimeoutError(
+            f"{what} within {limit:g} s (timeout {self.phase!r}, {elapsed:.1f} s after the call began)",
+            phase=self.phase,
+            elapsed=elapsed,
+        )

@@ -1,0 +1,293 @@
+"""`ChatStream`: a streamed answer as an object.
+
+It behaves as an async generator of chunks and is a class, for three reasons: a `break` must free the connection at
+once, `aclose` must be callable from any task, and no cancel scope may stay open while the consumer thinks.
+
+One wake-up per network read: everything that arrived is decoded at once and handed out without waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+from .errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ClientClosedError,
+    ClientStateError,
+    IncompleteStreamError,
+    InferenceError,
+    StreamError,
+)
+from .net.session import Exchange, Session
+from .policy.limits import Limits
+from .policy.timeouts import Deadlines, Timeouts
+from .types import ChatCompletion, ChatCompletionChunk, ResponseMeta, Usage
+from .wire.accumulate import Accumulator
+from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
+from .wire.request import Call
+from .wire.response import completion_from
+from .wire.sse import EventDecoder, EventTooLargeError
+
+__all__ = ["ChatStream", "TextStream"]
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class ChatStream:
+    """A streamed chat completion: an async iterator of chunks, and an async context manager that owns the connection.
+
+    ::
+
+        async with client.stream("How many languages are in the world?") as stream:
+            async for chunk in stream:
+                print(chunk.text, end="")
+        stream.completion.usage
+
+    The request is sent when the context is entered, or by the first step of the iteration. Leaving the context, by
+    whatever way, frees the connection: after the end it goes back to the pool, before the end it is cut, which tells
+    the service to stop generating. Cancelling a step of the iteration cuts it too.
+
+    The iteration ends when the answer is complete: every choice has its finish reason, or the service sent its end
+    mark. All else is an error: `IncompleteStreamError`, `StreamError` or `APITimeoutError`, each with what had arrived
+    as ``partial``. A stream that failed keeps failing with the same error; it never looks complete.
+    """
+
+    def __init__(self, session: Session, call: Call, *, timeouts: Timeouts, limits: Limits) -> None:
+        self._session = session
+        self._call = call
+        self._timeouts = timeouts
+        self._limits = limits
+        self._deadlines: Deadlines | None = None
+        self._exchange: Exchange | None = None
+        self._events = EventDecoder(max_event_bytes=limits.max_event_bytes)
+        self._chunks = ChunkDecoder()
+        self._accumulator = Accumulator()
+        self._ready: deque[Item] = deque()
+        self._scope: asyncio.Timeout | None = None  # around the wait under way, so that `aclose` can end it
+        self._is_events = False  # known once the first byte of the body is
+        self._progress = False
+        self._busy = False
+        self._complete = False
+        self._error: InferenceError | None = None
+
+    @property
+    def completion(self) -> ChatCompletion:
+        """The answer so far, made from the chunks handed out; after the end, the whole answer with its usage."""
+        completion = self._accumulator.completion
+        completion.meta = self.meta
+        return completion
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last usage the service reported; usually it comes with the last chunk."""
+        return self._accumulator.usage
+
+    @property
+    def meta(self) -> ResponseMeta:
+        """Status, headers and request id; empty until the stream is open."""
+        return self._exchange.meta if self._exchange is not None else ResponseMeta()
+
+    async def final(self) -> ChatCompletion:
+        """Read to the end, and return the whole answer.
+
+        Raises:
+            InferenceError: as the iteration would; a stream that failed or was closed early has no final answer.
+        """
+        async for _ in self:
+            pass
+        return self.completion
+
+    def text(self) -> TextStream:
+        """The pieces of text of the first choice, in place of the chunks; chunks without text are passed over."""
+        return TextStream(self)
+
+    async def aclose(self) -> None:
+        """Free the connection now. May be called by any task, any number of times; a task that waits for the next
+        chunk gets a `ClientClosedError`.
+        """
+        if self._complete:
+            return
+        if self._error is None:
+            self._error = ClientClosedError("the stream was closed before its end")
+        self._ready.clear()
+        self._cut(self._error)
+        if self._scope is not None:
+            self._scope.reschedule(0.0)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ChatCompletionChunk:
+        if self._busy:
+            raise ClientStateError("the stream is being read by another task; one task reads, any may close")
+        self._busy = True
+        try:
+            while True:
+                while self._ready:
+                    item = self._ready.popleft()
+                    if isinstance(item, ChatCompletionChunk):
+                        if self._accumulator.add(item):
+                            self._progress = True
+                        return item
+                    await self._end(item)
+                if self._error is not None:
+                    raise self._error
+                if self._complete:
+                    raise StopAsyncIteration
+                await self._read()
+        finally:
+            self._busy = False
+
+    async def __aenter__(self) -> Self:
+        if self._exchange is None and self._error is None:
+            try:
+                await self._open()
+            except BaseException as error:
+                self._fail(error)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # Attributes may be missing if the constructor failed.
+        if getattr(self, "_exchange", None) is None or self._complete or self._error is not None:
+            return
+        self._cut(None)
+        warnings.warn(
+            "a ChatStream was dropped before its end; its connection is closed now. Use `async with client.stream(...)`"
+            " or call aclose()",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
+
+    async def _open(self) -> Exchange:
+        self._deadlines = deadlines = self._session.begin(self._timeouts)
+        deadlines.wait_for("first_token", now=deadlines.started)
+        async with asyncio.timeout_at(deadlines.until) as self._scope:
+            self._exchange = await self._session.send(
+                self._call, deadlines=deadlines, timeouts=self._timeouts, limits=self._limits
+            )
+        self._scope = None
+        return self._exchange
+
+    async def _read(self) -> None:
+        """Wait for the network once, and turn what came into items."""
+        try:
+            exchange = self._exchange or await self._open()
+            if self._progress:
+                self._progress = False
+                self._clock.wait_for("between_tokens", now=asyncio.get_running_loop().time())
+            async with asyncio.timeout_at(self._clock.until) as self._scope:
+                data = await exchange.reply.read()
+                is_events = self._is_events or await self._sniff(exchange, data)
+            self._scope = None
+            if is_events:
+                self._feed(data)
+        except BaseException as error:
+            self._fail(error)
+
+    def _feed(self, data: bytes) -> None:
+        if not data:
+            self._ready.extend(self._chunks.last(self._events.close()))
+            return
+        try:
+            self._ready.extend(self._chunks.decode(self._events.feed(data)))
+        except EventTooLargeError as error:
+            self._ready.extend(self._chunks.decode(error.events))
+            self._ready.append(error)
+
+    async def _sniff(self, exchange: Exchange, data: bytes) -> bool:
+        """Whether these first bytes are events; if not, the whole body is read, and what it says is queued.
+
+        Labels do not tell: errors and whole answers come under any content type. But no event stream begins with a
+        brace, a bracket or a tag.
+        """
+        head = data.removeprefix(_BOM).lstrip()[:1]
+        if head not in (b"{", b"[", b"<"):
+            self._is_events = bool(head)
+            return True
+        meta = exchange.meta
+        body = (data + await exchange.body(self._limits.max_body_bytes)).removeprefix(_BOM)
+        completion = completion_from(
+            status=meta.status, headers=meta.headers, body=body, url=exchange.url, secrets=exchange.secrets
+        )
+        self._ready.extend((chunk_of(completion), Mark.DONE))
+        return False
+
+    async def _end(self, item: StreamError | Mark) -> None:
+        """An error, the end mark, or the end of the body: the chunks before it have been handed out."""
+        self._ready.clear()
+        accumulator = self._accumulator
+        if isinstance(item, StreamError):
+            self._fail(item)
+        if accumulator.chunks == 0:
+            self._fail(IncompleteStreamError("the stream ended without a single chunk"))
+        if item is Mark.END and not accumulator.finished:
+            self._fail(
+                IncompleteStreamError(
+                    f"the stream ended after {accumulator.chunks} chunks without a finish reason or [DONE]: the answer "
+                    "is cut; what had arrived is in .partial"
+                )
+            )
+        self._complete = True
+        if self._exchange is not None:
+            await self._exchange.reply.finish()
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        """End the stream with this error, put into our words where it is not ours, and told what had arrived."""
+        self._scope = None
+        cause = error.__cause__
+        if self._error is not None:  # closed by another task; what that did to this one is no news
+            raise self._error from None
+        if isinstance(error, TimeoutError) and not isinstance(error, InferenceError):
+            error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
+        if not isinstance(error, InferenceError):
+            self._error = ClientClosedError("the stream was cancelled before its end")
+            self._cut(self._error)
+            raise error
+        if self._exchange is not None:
+            if isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError):
+                cause = error
+                error = IncompleteStreamError(f"the stream was cut after {self._accumulator.chunks} chunks: {error}")
+            if isinstance(error, APITimeoutError):
+                error.chunks, error.partial = self._accumulator.chunks, self.completion
+            elif isinstance(error, StreamError):
+                error.partial = self.completion
+            error.request_id = error.request_id or self.meta.request_id
+        self._error = error
+        self._cut(error)
+        raise error from cause
+
+    @property
+    def _clock(self) -> Deadlines:
+        assert self._deadlines is not None  # noqa: S101  (for the type checkers: _open sets it)
+        return self._deadlines
+
+    def _cut(self, error: InferenceError | None) -> None:
+        if self._exchange is not None:
+            self._exchange.reply.close(error)
+
+
+class TextStream:
+    """The text of a `ChatStream`, piece by piece: an async iterator of str that fails as the stream does."""
+
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            text = (await self._stream.__anext__()).text
+            if text:
+                return text

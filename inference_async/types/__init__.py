@@ -1,0 +1,75 @@
+"""The things that travel: messages, tools, requests, completions and chunks, as msgspec Structs.
+
+Names and spellings are the service's own. A Struct of an answer keeps what it does not know under ``extra``.
+"""
+
+from .base import UNSET, Open, UnsetType
+from .chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatOptions,
+    ChatRequest,
+    Choice,
+    ChunkChoice,
+    CompletionTokensDetails,
+    Delta,
+    PromptTokensDetails,
+    ResponseMeta,
+    Usage,
+)
+from .messages import (
+    AssistantMessage,
+    AudioPart,
+    AudioURL,
+    AudioURLPart,
+    ContentPart,
+    DeveloperMessage,
+    ImagePart,
+    ImageURL,
+    InputAudio,
+    Message,
+    Messages,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
+from .tools import FunctionCall, FunctionCallDelta, FunctionDefinition, ToolCall, ToolCallDelta, ToolDefinition
+
+__all__ = [
+    "UNSET",
+    "AssistantMessage",
+    "AudioPart",
+    "AudioURL",
+    "AudioURLPart",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatOptions",
+    "ChatRequest",
+    "Choice",
+    "ChunkChoice",
+    "CompletionTokensDetails",
+    "ContentPart",
+    "Delta",
+    "DeveloperMessage",
+    "FunctionCall",
+    "FunctionCallDelta",
+    "FunctionDefinition",
+    "ImagePart",
+    "ImageURL",
+    "InputAudio",
+    "Message",
+    "Messages",
+    "Open",
+    "PromptTokensDetails",
+    "ResponseMeta",
+    "SystemMessage",
+    "TextPart",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolDefinition",
+    "ToolMessage",
+    "UnsetType",
+    "Usage",
+    "UserMessage",
+]

@@ -1,0 +1,40 @@
+"""What all Structs of an answer have in common: they lose nothing.
+
+The decoder of a hot stream refuses unknown fields, so the common event pays nothing for them. An event that has some is
+decoded a second time, on the slow path of `wire/codec.py`, which moves them under one wire name that no service
+sends; from there they come back as ``extra``, and go out again at their old place when the value is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+__all__ = ["EXTRA", "UNSET", "Open", "UnsetType"]
+
+EXTRA: Final = "*"
+"""The wire name under which a Struct holds the fields it does not know."""
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Open(
+    msgspec.Struct,
+    kw_only=True,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+    gc=False,  # JSON values hold no cycles, so the collector need not look at them
+):
+    """A part of an answer."""
+
+    unknown_fields: dict[str, Any] | None = msgspec.field(default=None, name=EXTRA)
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """The fields that the service sent and this class does not know, by name; read-only, often empty."""
+        return self.unknown_fields or _NOTHING

@@ -1,0 +1,308 @@
+"""The chat request, the completion, and the chunks it is streamed in.
+
+Source: the service's reference of chat completions, `api-version` 2024-05-01-preview, widened by what its hosts send.
+Nothing enumerated is closed: finish reasons, roles and filter categories are plain text, because hosts add their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from .base import Open
+from .messages import AssistantMessage, text_of
+from .tools import ToolCall, ToolCallDelta, ToolDefinition
+
+__all__ = [
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatOptions",
+    "ChatRequest",
+    "Choice",
+    "ChunkChoice",
+    "CompletionTokensDetails",
+    "Delta",
+    "ExtraMode",
+    "PromptTokensDetails",
+    "ResponseMeta",
+    "Usage",
+]
+
+ExtraMode: TypeAlias = Literal["pass-through", "drop", "error"]
+"""What the service shall do with parameters outside its specification: hand them to the model, drop them, refuse."""
+
+
+class ChatOptions(TypedDict, total=False):
+    """The options of a chat request; keyword arguments of `complete` and `stream`.
+
+    Left out, or ``UNSET``, an option is not sent; ``None`` is sent as null, which the service reads as "the model's own
+    default" where it takes it at all. Ranges are not checked here: they differ by model, and the service answers 422
+    with the name of the parameter. Those marked (*) are no parameters of `/models`; sent there, they go out as extra
+    parameters, with the header that asks to pass them through to the model.
+
+    Keys:
+        model: the deployment's name, case-sensitive; needed wherever an endpoint serves more than one model.
+        temperature: how freely the model samples, from 0; 0 makes it (nearly) repeatable.
+        top_p: sample only from the most likely tokens that make up this share, 0 to 1.
+        max_tokens: the most tokens to generate; the answer is then cut with finish reason ``length``.
+        stop: up to four strings at which the model stops.
+        seed: for repeatable sampling, best effort; compare ``system_fingerprint``.
+        frequency_penalty: -2 to 2; above 0, tokens lose weight the more often they have appeared.
+        presence_penalty: -2 to 2; above 0, tokens lose weight once they have appeared.
+        response_format: ``"text"``, ``"json_object"``, or the whole object, such as one of type ``json_schema``.
+        tools: the tools the model may call.
+        tool_choice: ``"auto"``, ``"none"``, ``"required"``, or an object that names one function.
+        modalities: the kinds of output asked for, such as ``["text", "audio"]``.
+        user_security_context: who the end user is, for Defender for Cloud.
+        stream_options: (*) such as ``{"include_usage": True}``, which is sent unasked where usage needs asking for.
+        max_completion_tokens: (*) the name of ``max_tokens`` for reasoning models.
+        reasoning_effort: (*) how long a reasoning model may think.
+        parallel_tool_calls: (*) whether one answer may hold several calls.
+        n: (*) how many choices to generate.
+        logprobs, top_logprobs: (*) return the log probability of each token, and of the likeliest others.
+        logit_bias, user, safety_identifier, verbosity, store, metadata, prediction, audio, service_tier,
+        prompt_cache_key, prompt_cache_retention, web_search_options: (*) as OpenAI documents them.
+    """
+
+    model: str | UnsetType | None
+    temperature: float | UnsetType | None
+    top_p: float | UnsetType | None
+    max_tokens: int | UnsetType | None
+    stop: str | Sequence[str] | UnsetType | None
+    seed: int | UnsetType | None
+    frequency_penalty: float | UnsetType | None
+    presence_penalty: float | UnsetType | None
+    response_format: str | Mapping[str, Any] | msgspec.Struct | UnsetType | None
+    tools: Sequence[ToolDefinition | Mapping[str, Any]] | UnsetType | None
+    tool_choice: str | Mapping[str, Any] | UnsetType | None
+    modalities: Sequence[str] | UnsetType | None
+    user_security_context: Mapping[str, Any] | UnsetType | None
+    stream_options: Mapping[str, Any] | UnsetType | None
+    max_completion_tokens: int | UnsetType | None
+    reasoning_effort: str | UnsetType | None
+    parallel_tool_calls: bool | UnsetType | None
+    n: int | UnsetType | None
+    logprobs: bool | UnsetType | None
+    top_logprobs: int | UnsetType | None
+    logit_bias: Mapping[str, float] | UnsetType | None
+    user: str | UnsetType | None
+    safety_identifier: str | UnsetType | None
+    verbosity: str | UnsetType | None
+    store: bool | UnsetType | None
+    metadata: Mapping[str, str] | UnsetType | None
+    prediction: Mapping[str, Any] | UnsetType | None
+    audio: Mapping[str, Any] | UnsetType | None
+    service_tier: str | UnsetType | None
+    prompt_cache_key: str | UnsetType | None
+    prompt_cache_retention: str | UnsetType | None
+    web_search_options: Mapping[str, Any] | UnsetType | None
+
+
+class ChatRequest(msgspec.Struct, kw_only=True, repr_omit_defaults=True):
+    """The body of a chat request, field for field as it goes out; `UNSET` is left out, ``None`` is null.
+
+    The types are wide on purpose: what the caller may give is said by `ChatOptions`, what the service takes by the
+    service.
+    """
+
+    messages: list[Any]
+    model: Any = UNSET
+    stream: bool | UnsetType = UNSET
+    temperature: Any = UNSET
+    top_p: Any = UNSET
+    max_tokens: Any = UNSET
+    stop: Any = UNSET
+    seed: Any = UNSET
+    frequency_penalty: Any = UNSET
+    presence_penalty: Any = UNSET
+    response_format: Any = UNSET
+    tools: Any = UNSET
+    tool_choice: Any = UNSET
+    modalities: Any = UNSET
+    user_security_context: Any = UNSET
+    stream_options: Any = UNSET
+    max_completion_tokens: Any = UNSET
+    reasoning_effort: Any = UNSET
+    parallel_tool_calls: Any = UNSET
+    n: Any = UNSET
+    logprobs: Any = UNSET
+    top_logprobs: Any = UNSET
+    logit_bias: Any = UNSET
+    user: Any = UNSET
+    safety_identifier: Any = UNSET
+    verbosity: Any = UNSET
+    store: Any = UNSET
+    metadata: Any = UNSET
+    prediction: Any = UNSET
+    audio: Any = UNSET
+    service_tier: Any = UNSET
+    prompt_cache_key: Any = UNSET
+    prompt_cache_retention: Any = UNSET
+    web_search_options: Any = UNSET
+
+
+class PromptTokensDetails(Open):
+    """Where the tokens of the prompt went."""
+
+    cached_tokens: int | None = None
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+    image_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class CompletionTokensDetails(Open):
+    """Where the tokens of the answer went; models outside OpenAI report 0 reasoning tokens even when they reasoned."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Usage(Open):
+    """What the call cost, in tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+
+
+class ResponseMeta(msgspec.Struct, kw_only=True, repr_omit_defaults=True, gc=False):
+    """What the transport knows of an answer.
+
+    Attributes:
+        status: the HTTP status.
+        request_id: the service's id of the request, or the client's own where the service sent none.
+        client_request_id: the id this client sent, one per call.
+        headers: all headers of the answer, names in lower case.
+        elapsed: seconds from the call to the end of the answer (of a stream: to its headers).
+    """
+
+    status: int = 0
+    request_id: str | None = None
+    client_request_id: str | None = None
+    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    elapsed: float = 0.0
+
+
+class Choice(Open):
+    """One answer of the model.
+
+    Attributes:
+        finish_reason: ``stop``, ``length``, ``tool_calls``, ``content_filter``, or a host's own word.
+        content_filter_results: category -> result, where content safety looked at the answer.
+        logprobs: as sent, where they were asked for.
+    """
+
+    index: int = 0
+    message: AssistantMessage = msgspec.field(default_factory=AssistantMessage)
+    finish_reason: str | None = None
+    logprobs: dict[str, Any] | None = None
+    content_filter_results: dict[str, Any] | None = None
+
+
+class ChatCompletion(Open):
+    """A whole answer: as the service sent it, or put together from the chunks of a stream.
+
+    Attributes:
+        model: the model that answered, which need not be the deployment's name.
+        created: Unix seconds.
+        usage: None where the service reported none.
+        prompt_filter_results: what content safety said of the prompt, where it looked.
+        meta: status, headers, request id.
+    """
+
+    id: str = ""
+    object: str = ""
+    created: int | float = 0
+    model: str = ""
+    choices: list[Choice] = msgspec.field(default_factory=list[Choice])
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    prompt_filter_results: list[Any] | None = None
+    meta: ResponseMeta = msgspec.field(default_factory=ResponseMeta, name="*meta")
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The message of the first choice, ready to be appended to the history; an empty one if there is no choice."""
+        return self.choices[0].message if self.choices else AssistantMessage()
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        return self.message.text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls of the first choice; trust this list rather than the finish reason."""
+        return self.message.tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended; None if the service never said."""
+        return self.choices[0].finish_reason if self.choices else None
+
+
+class Delta(Open):
+    """What a chunk adds to a message. Every field may be missing, null, or repeated."""
+
+    role: str | None = None
+    content: str | list[Any] | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    function_call: dict[str, Any] | None = None
+    audio: dict[str, Any] | None = None
+    annotations: list[Any] | None = None
+
+
+class ChunkChoice(Open):
+    """What a chunk adds to one choice; ``delta`` is empty where the service sent none."""
+
+    index: int = 0
+    delta: Delta = msgspec.field(default_factory=Delta)
+    finish_reason: str | None = None
+    logprobs: dict[str, Any] | None = None
+    content_filter_results: dict[str, Any] | None = None
+    content_filter_offsets: dict[str, Any] | None = None
+    content_filter_raw: Any = None
+
+
+class ChatCompletionChunk(Open):
+    """One event of a stream, as the service sent it. ``choices`` may be empty: filter results and usage come alone."""
+
+    id: str = ""
+    object: str = ""
+    created: int | float = 0
+    model: str = ""
+    choices: list[ChunkChoice] = msgspec.field(default_factory=list[ChunkChoice])
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    prompt_filter_results: list[Any] | None = None
+    obfuscation: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text this chunk adds to the first choice (index 0); empty where it adds none."""
+        for choice in self.choices:
+            if choice.index == 0:
+                return text_of(choice.delta.content)
+        return ""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice (index 0) ended, in the chunk that says so; None in all others."""
+        for choice in self.choices:
+            if choice.index == 0:
+                return choice.finish_reason or None
+        return None

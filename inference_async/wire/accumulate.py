@@ -1,0 +1,388 @@
+"""Chunks to a completion: one fold, shared by every way of reading a stream.
+
+Pieces are kept in lists and joined when somebody asks, so a long answer costs its length, and nothing is parsed here:
+arguments stay the text the model wrote.
+
+What servers do, and so what this must survive: usage with the last choice, alone, in every chunk, or never; ids and
+models that are empty in the first chunk; choices that interleave; a chunk after the finish reason whose null must not
+undo it; and tool calls in every state of disrepair (`_Calls`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    Delta,
+    FunctionCall,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from ..types.base import UNSET, UnsetType
+from .codec import DecodeFailure, decode_json, encode
+
+__all__ = ["Accumulator"]
+
+_NO_REASON = (None, "", "null")  # three spellings of "not finished yet"
+
+
+class Accumulator:
+    """Folds the chunks of one stream.
+
+    Attributes:
+        chunks: how many have been added.
+        usage: the last usage that was not null; never a sum.
+    """
+
+    __slots__ = ("_choices", "_completion", "_extra", "_head", "chunks", "usage")
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.usage: Usage | None = None
+        self._choices: dict[int, _ChoiceState] = {}
+        # The names of the answer, each from the first chunk that has it: filter chunks come first and have none.
+        self._head = ChatCompletion()
+        self._extra: dict[str, Any] = {}
+        self._completion: ChatCompletion | None = None
+
+    def add(self, chunk: ChatCompletionChunk) -> bool:
+        """Add the next chunk; say whether it brought anything of the answer: text, a call, a finish reason."""
+        self.chunks += 1
+        self._completion = None
+        head = self._head
+        if not (head.id and head.model and head.created):
+            head.id = head.id or chunk.id
+            head.model = head.model or chunk.model
+            head.created = head.created or chunk.created
+        if chunk.system_fingerprint:
+            head.system_fingerprint = chunk.system_fingerprint
+        if chunk.service_tier:
+            head.service_tier = chunk.service_tier
+        if chunk.prompt_filter_results:
+            head.prompt_filter_results = chunk.prompt_filter_results
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.unknown_fields is not None:
+            _keep_last(self._extra, chunk.unknown_fields)
+        progress = False
+        for choice in chunk.choices:
+            state = self._choices.get(choice.index)
+            if state is None:
+                state = self._choices[choice.index] = _ChoiceState(choice.index)
+            if state.add(choice):
+                progress = True
+        return progress
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice that was begun has a finish reason, and at least one was begun."""
+        return bool(self._choices) and all(state.finish_reason is not None for state in self._choices.values())
+
+    @property
+    def completion(self) -> ChatCompletion:
+        """What has arrived so far, as a completion; made when asked for, and kept until the next chunk."""
+        if self._completion is None:
+            head = self._head
+            self._completion = ChatCompletion(
+                id=head.id,
+                object="chat.completion",
+                created=head.created,
+                model=head.model,
+                system_fingerprint=head.system_fingerprint,
+                service_tier=head.service_tier,
+                prompt_filter_results=head.prompt_filter_results,
+                usage=self.usage,
+                unknown_fields=dict(self._extra) or None,
+                choices=[self._choices[index].choice() for index in sorted(self._choices)],
+            )
+        return self._completion
+
+
+class _ChoiceState:
+    """One choice as it grows."""
+
+    __slots__ = (
+        "_annotations",
+        "_audio",
+        "_calls",
+        "_content",
+        "_delta_extra",
+        "_empty",
+        "_extra",
+        "_filters",
+        "_function_call",
+        "_in_parts",
+        "_index",
+        "_logprobs",
+        "_reasoning",
+        "_reasoning_content",
+        "_refusal",
+        "finish_reason",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.finish_reason: str | None = None
+        self._index = index
+        self._content: list[Any] = []
+        self._in_parts = False
+        self._empty = False  # content came and was empty, which is not the same as no content
+        self._refusal: list[str] = []
+        self._reasoning_content: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: _Calls | None = None
+        self._function_call = _Growing("arguments")
+        self._audio = _Growing("data", "transcript")
+        self._annotations: list[Any] = []
+        self._logprobs: list[dict[str, Any]] = []
+        self._filters: dict[str, Any] = {}
+        self._extra: dict[str, Any] = {}
+        self._delta_extra: dict[str, Any] = {}
+
+    def add(self, choice: ChunkChoice) -> bool:
+        delta = choice.delta
+        progress = False
+        content = delta.content
+        if content:
+            progress = True
+            if isinstance(content, str):
+                self._content.append(content)
+            else:
+                self._in_parts = True
+                self._content.extend(content)
+        elif content is not None:
+            self._empty = True
+        if delta.tool_calls:
+            progress = True
+            if self._calls is None:
+                self._calls = _Calls()
+            for call in delta.tool_calls:
+                self._calls.add(call)
+        if choice.finish_reason not in _NO_REASON:
+            progress = True
+            self.finish_reason = choice.finish_reason
+        if self._add_rare(choice, delta):
+            progress = True
+        return progress
+
+    def _add_rare(self, choice: ChunkChoice, delta: Delta) -> bool:
+        progress = False
+        if delta.reasoning_content:
+            progress = True
+            self._reasoning_content.append(delta.reasoning_content)
+        if delta.reasoning:
+            progress = True
+            self._reasoning.append(delta.reasoning)
+        if delta.refusal:
+            progress = True
+            self._refusal.append(delta.refusal)
+        if delta.audio:
+            progress = True
+            self._audio.add(delta.audio)
+        if delta.function_call:
+            progress = True
+            self._function_call.add(delta.function_call)
+        if delta.annotations:
+            self._annotations.extend(delta.annotations)
+        if choice.logprobs:
+            self._logprobs.append(choice.logprobs)
+        if choice.content_filter_results:
+            self._filters.update(choice.content_filter_results)
+        if choice.unknown_fields is not None:
+            _keep_last(self._extra, choice.unknown_fields)
+        if delta.unknown_fields is not None:
+            _keep_last(self._delta_extra, delta.unknown_fields)
+        return progress
+
+    def choice(self) -> Choice:
+        return Choice(
+            index=self._index,
+            finish_reason=self.finish_reason,
+            logprobs=self._joined_logprobs(),
+            content_filter_results=dict(self._filters) or None,
+            unknown_fields=dict(self._extra) or None,
+            message=AssistantMessage(
+                content=self._joined_content(),
+                tool_calls=self._calls.calls() if self._calls else [],
+                refusal="".join(self._refusal) or None,
+                reasoning_content="".join(self._reasoning_content) or None,
+                reasoning="".join(self._reasoning) or None,
+                function_call=self._function_call.value(),
+                audio=self._audio.value(),
+                annotations=list(self._annotations) or None,
+                unknown_fields=dict(self._delta_extra) or None,
+            ),
+        )
+
+    def _joined_content(self) -> str | list[Any] | None:
+        if not self._in_parts:
+            return "".join(self._content) if self._content or self._empty else None
+        parts: list[Any] = []
+        for piece in self._content:
+            if not isinstance(piece, str):
+                parts.append(piece)
+            elif parts and isinstance(parts[-1], dict) and parts[-1].keys() == {"type", "text"}:
+                parts[-1] = {"type": "text", "text": parts[-1]["text"] + piece}
+            else:
+                parts.append({"type": "text", "text": piece})
+        return parts
+
+    def _joined_logprobs(self) -> dict[str, Any] | None:
+        if not self._logprobs:
+            return None
+        joined: dict[str, Any] = {}
+        for piece in self._logprobs:
+            for name, value in piece.items():
+                if isinstance(value, list):
+                    joined[name] = [*(joined.get(name) or []), *value]
+                elif value is not None or name not in joined:
+                    joined[name] = value
+        return joined
+
+
+class _Growing:
+    """An object that comes in pieces: the named fields are text to be joined, of the others the last value stays."""
+
+    __slots__ = ("_rest", "_texts")
+
+    def __init__(self, *texts: str) -> None:
+        self._texts: dict[str, list[str]] = {name: [] for name in texts}
+        self._rest: dict[str, Any] = {}
+
+    def add(self, piece: dict[str, Any]) -> None:
+        for name, value in piece.items():
+            if name in self._texts and isinstance(value, str):
+                self._texts[name].append(value)
+            elif value is not None or name not in self._rest:
+                self._rest[name] = value
+
+    def value(self) -> dict[str, Any] | None:
+        return {**self._rest, **{name: "".join(text) for name, text in self._texts.items() if text}} or None
+
+
+class _Call:
+    """One tool call as it grows."""
+
+    __slots__ = ("arguments", "call_id", "extra", "function_extra", "id", "length", "name", "type")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.type = ""
+        self.name = ""
+        self.arguments: list[str] = []
+        self.length = 0
+        self.call_id: str | UnsetType | None = UNSET
+        self.extra: dict[str, Any] = {}
+        self.function_extra: dict[str, Any] = {}
+
+
+class _Calls:
+    """The tool calls of one choice.
+
+    The slot a delta belongs to cannot be read off its index alone: some servers send none, some always the same. So an
+    id that differs from the slot's opens a new one, and a delta with neither goes to the slot touched last. The first
+    id, type and name win, since some servers repeat them in every delta; null adds nothing.
+    """
+
+    __slots__ = ("_by_id", "_by_index", "_last", "_slots")
+
+    def __init__(self) -> None:
+        self._slots: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._last: _Call | None = None
+
+    def add(self, delta: ToolCallDelta) -> None:
+        call = self._slot(delta)
+        self._last = call
+        if delta.id and not call.id:
+            call.id = delta.id
+            self._by_id[delta.id] = call
+        if delta.type and not call.type:
+            call.type = delta.type
+        if delta.unknown_fields is not None:
+            _keep_last(call.extra, delta.unknown_fields)
+        function = delta.function
+        if function is None:
+            return
+        if function.name and not call.name:
+            call.name = function.name
+        if function.call_id is not UNSET:
+            call.call_id = function.call_id or call.call_id or None
+        if function.unknown_fields is not None:
+            _keep_last(call.function_extra, function.unknown_fields)
+        arguments = function.arguments
+        if arguments:
+            self._add_arguments(call, arguments)
+
+    def calls(self) -> list[ToolCall]:
+        return [
+            ToolCall(
+                id=call.id or f"call_{number}",
+                type=call.type or "function",
+                unknown_fields=dict(call.extra) or None,
+                function=FunctionCall(
+                    name=call.name,
+                    arguments="".join(call.arguments),
+                    call_id=call.call_id,
+                    unknown_fields=dict(call.function_extra) or None,
+                ),
+            )
+            for number, call in enumerate(self._slots)
+        ]
+
+    def _slot(self, delta: ToolCallDelta) -> _Call:
+        index, id_ = delta.index, delta.id
+        if index is not None:
+            call = self._by_index.get(index)
+            if call is None or (id_ and call.id and id_ != call.id):
+                call = (self._by_id.get(id_) if id_ else None) or self._open()
+                self._by_index[index] = call
+            return call
+        if id_:
+            return self._by_id.get(id_) or self._open()
+        return self._last or self._open()
+
+    def _open(self) -> _Call:
+        call = _Call()
+        self._slots.append(call)
+        return call
+
+    @staticmethod
+    def _add_arguments(call: _Call, arguments: str | dict[str, Any] | list[Any]) -> None:
+        if not isinstance(arguments, str):
+            if call.length:
+                return  # the whole value again, after its pieces
+            arguments = encode(arguments).decode()
+        elif arguments[0] in '{["' and call.length and len(arguments) >= call.length and _repeats(call, arguments):
+            return
+        call.arguments.append(arguments)
+        call.length += len(arguments)
+
+
+def _repeats(call: _Call, arguments: str) -> bool:
+    """Whether these arguments are the summary some servers send at the end: the whole text again, or quoted as JSON.
+
+    Only asked when a delta is as long as all that came before it, so that asking costs no more than the text itself.
+    """
+    so_far = "".join(call.arguments)
+    call.arguments[:] = [so_far]
+    if so_far[0] not in "{[":
+        return False
+    try:
+        decode_json(so_far.encode())
+        return arguments == so_far or decode_json(arguments.encode()) == so_far
+    except (*DecodeFailure, UnicodeEncodeError):
+        return False
+
+
+def _keep_last(whole: dict[str, Any], piece: dict[str, Any]) -> None:
+    """Of a field nobody knows the meaning of, the last non-null value stays."""
+    for name, value in piece.items():
+        if value is not None or name not in whole:
+            whole[name] = value

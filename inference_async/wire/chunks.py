@@ -1,0 +1,213 @@
+"""Events to chunks: what one event of a chat stream says.
+
+An event is a chunk, the end mark, an error, or nothing (a heartbeat). The usual event is decoded straight into its
+Struct; everything else is looked at twice, in `_unusual`, so that the usual one pays nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ..errors import StreamError
+from ..types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChunkChoice,
+    Delta,
+    FunctionCallDelta,
+    ToolCallDelta,
+)
+from .codec import DecodeFailure, decode_chunk, decode_json, encode, lenient
+from .response import describe_error, excerpt
+from .sse import ServerSentEvent
+
+__all__ = ["ChunkDecoder", "Item", "Mark", "chunk_of"]
+
+
+class Mark(Enum):
+    """The two ends of a stream."""
+
+    DONE = "the end mark, data: [DONE]"
+    END = "the end of the body"
+
+
+Item: TypeAlias = ChatCompletionChunk | StreamError | Mark
+"""What an event can be. An error is a value: whoever reads the stream hands out what came before it, then raises."""
+
+_DONE_DATA: Final = b"[DONE]"
+
+
+class ChunkDecoder:
+    """Decodes the events of one stream.
+
+    It remembers one thing: whether this server sends fields that the fast path refuses. If so, the fast path is no
+    longer tried, because failing costs more than the slow path alone.
+    """
+
+    __slots__ = ("_unusual_server",)
+
+    def __init__(self) -> None:
+        self._unusual_server = False
+
+    def decode(self, events: Iterable[ServerSentEvent]) -> list[Item]:
+        """What these events say, in order. Nothing follows an end mark or an error."""
+        items: list[Item] = []
+        for event in events:
+            data = event.data
+            if event.event != "error" and not self._unusual_server:
+                try:
+                    items.append(decode_chunk(data))
+                    continue
+                except DecodeFailure:
+                    pass
+            self._unusual(event, items)
+            if items and not isinstance(items[-1], ChatCompletionChunk):
+                break
+        return items
+
+    def last(self, event: ServerSentEvent | None) -> list[Item]:
+        """The end of the body, and before it the block it left unfinished, if that is the end mark or whole JSON.
+
+        The standard drops it. Gateways forget the last blank line, and the event lost would be the one that carries
+        the finish reason and the usage. Half an event is not an error here either: that the stream is cut is for the
+        layer above to say.
+        """
+        return [*(self.decode([event]) if event is not None and _is_whole(event.data) else []), Mark.END]
+
+    def _unusual(self, event: ServerSentEvent, items: list[Item]) -> None:
+        data = event.data.strip()
+        if data == _DONE_DATA:
+            items.append(Mark.DONE)
+            return
+        if not data:
+            return  # a heartbeat made of an empty event
+        try:
+            objects = [decode_json(data)]
+        except UnicodeDecodeError:
+            data = event.text.encode()  # invalid UTF-8, replaced as the standard says
+            objects = _decode_glued(data)
+        except DecodeFailure:
+            objects = _decode_glued(data)
+        if not objects:
+            error = _error_event(event, data) if event.event == "error" else None
+            items.append(error or StreamError(f"the stream holds an event that is not JSON: {excerpt(data)}"))
+            return
+        for obj in objects:
+            items.append(self._read(obj, event))
+            if not isinstance(items[-1], ChatCompletionChunk):
+                return
+
+    def _read(self, obj: Any, event: ServerSentEvent) -> Item:
+        if not isinstance(obj, dict):
+            return StreamError(f"the stream holds an event that is no JSON object: {excerpt(event.data)}")
+        if event.event == "error" or obj.get("error"):
+            return _error_event(event, encode(obj))
+        try:
+            chunk = lenient(obj, ChatCompletionChunk)
+        except (msgspec.ValidationError, RecursionError) as error:
+            return StreamError(f"the stream holds an event of another shape: {error}: {excerpt(event.data)}")
+        self._unusual_server = True
+        return chunk
+
+
+def chunk_of(completion: ChatCompletion) -> ChatCompletionChunk:
+    """A whole completion as one chunk, for servers that answer a stream request with one."""
+    return ChatCompletionChunk(
+        id=completion.id,
+        object=completion.object,
+        created=completion.created,
+        model=completion.model,
+        usage=completion.usage,
+        system_fingerprint=completion.system_fingerprint,
+        service_tier=completion.service_tier,
+        prompt_filter_results=completion.prompt_filter_results,
+        unknown_fields=completion.unknown_fields,
+        choices=[
+            ChunkChoice(
+                index=choice.index,
+                finish_reason=choice.finish_reason,
+                logprobs=choice.logprobs,
+                content_filter_results=choice.content_filter_results,
+                unknown_fields=choice.unknown_fields,
+                delta=Delta(
+                    role="assistant",
+                    content=choice.message.content,
+                    refusal=choice.message.refusal,
+                    reasoning_content=choice.message.reasoning_content,
+                    reasoning=choice.message.reasoning,
+                    function_call=choice.message.function_call,
+                    audio=choice.message.audio,
+                    annotations=choice.message.annotations,
+                    unknown_fields=choice.message.unknown_fields,
+                    tool_calls=[
+                        ToolCallDelta(
+                            index=index,
+                            id=call.id,
+                            type=call.type,
+                            unknown_fields=call.unknown_fields,
+                            function=FunctionCallDelta(
+                                name=call.function.name,
+                                arguments=call.function.arguments,
+                                call_id=call.function.call_id,
+                                unknown_fields=call.function.unknown_fields,
+                            ),
+                        )
+                        for index, call in enumerate(choice.message.tool_calls)
+                    ]
+                    or None,
+                ),
+            )
+            for choice in completion.choices
+        ],
+    )
+
+
+def _is_whole(data: bytes) -> bool:
+    if data.strip() == _DONE_DATA:
+        return True
+    try:
+        decode_json(data)
+    except DecodeFailure:
+        return False
+    return True
+
+
+def _error_event(event: ServerSentEvent, data: bytes) -> StreamError:
+    found = describe_error(data)
+    text = found.message or excerpt(data) or "no reason given"
+    code = f" (code {found.code})" if found.code else ""
+    return StreamError(f"the service ended the stream with an error: {text}{code}", code=found.code, type=found.type)
+
+
+def _decode_glued(data: bytes) -> list[Any]:
+    """Several JSON values in one event, back to back, as one gateway sends them; empty if that is not what it is."""
+    objects: list[Any] = []
+    while data:
+        try:
+            objects.append(decode_json(data))
+        except msgspec.DecodeError as error:
+            at = _trailing_at(str(error))
+            if not at or at >= len(data):
+                return []
+            try:
+                objects.append(decode_json(data[:at]))
+            except DecodeFailure:
+                return []
+            data = data[at:].lstrip()
+        except (UnicodeDecodeError, RecursionError):
+            return []
+        else:
+            break
+    return objects
+
+
+def _trailing_at(message: str) -> int:
+    """Where the first JSON value ends, by msgspec's own word for it: "trailing characters (byte 8)"."""
+    if "trailing characters" not in message:
+        return 0
+    digits = message.rpartition("(byte ")[2].rstrip(")")
+    return int(digits) if digits.isdigit() else 0

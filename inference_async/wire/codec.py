@@ -1,0 +1,119 @@
+"""Structs to bytes and back; the encoders and decoders are made once, here.
+
+Decoding has two paths. The fast one is a typed msgspec decoder that knows every field the service documents and
+refuses the rest. What it refuses takes the slow one, `lenient`: decode to plain objects, put them right, convert.
+"Right" means:
+
+- a field that the Struct does not know moves under ``extra`` (see `types/base.py`), so that nothing is lost;
+- null where the Struct has no null counts as absent: ``choices: null`` is no choice, ``delta: null`` an empty one;
+- another value where text is expected becomes its JSON text: some servers send tool arguments as an object;
+- numbers may be written as floats or strings where the value is whole.
+
+`plain` is the way back: a Struct as plain objects, its ``extra`` fields at the place they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from ..types import ChatCompletion, ChatCompletionChunk
+from ..types.base import EXTRA
+
+__all__ = ["DecodeFailure", "decode_chunk", "decode_completion", "decode_json", "encode", "lenient", "plain"]
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_decode_any = msgspec.json.Decoder(strict=False).decode
+_encoder = msgspec.json.Encoder()
+
+decode_chunk: Callable[[bytes], ChatCompletionChunk] = msgspec.json.Decoder(ChatCompletionChunk).decode
+"""The fast path for one event of a stream; raises one of `DecodeFailure` for whatever is out of the ordinary."""
+
+decode_completion: Callable[[bytes], ChatCompletion] = msgspec.json.Decoder(ChatCompletion).decode
+"""The fast path for a whole answer."""
+
+encode: Callable[[Any], bytes] = _encoder.encode
+
+DecodeFailure = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Everything msgspec raises on bad JSON: its own class for malformed and mistyped text, and two it lets through."""
+
+
+def decode_json(data: bytes) -> Any:
+    """JSON as plain objects; raises one of `DecodeFailure`."""
+    return _decode_any(data)
+
+
+def lenient(obj: Any, cls: type[T]) -> T:
+    """Convert plain objects to a Struct on the slow path.
+
+    Raises:
+        msgspec.ValidationError: the object has another shape altogether; the message names the place.
+    """
+    return msgspec.convert(_put_right(obj, cls), cls, strict=False)
+
+
+def plain(value: Any) -> Any:
+    """A Struct as plain objects ready to be encoded, with its ``extra`` fields where they came from."""
+    return _lift_extra(msgspec.to_builtins(value))
+
+
+class _Field(NamedTuple):
+    nullable: bool
+    text: bool
+    struct: type[msgspec.Struct] | None
+
+
+@cache
+def _fields(cls: type[msgspec.Struct]) -> dict[str, _Field]:
+    hints = get_type_hints(cls)
+    return {field.encode_name: _describe(hints[field.name]) for field in msgspec.structs.fields(cls)}
+
+
+def _describe(hint: Any) -> _Field:
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    inner = [arg for option in options for arg in (get_args(option) or (option,))]
+    structs = [arg for arg in inner if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
+    return _Field(NoneType in options or Any in options, hint is str, structs[0] if structs else None)
+
+
+def _put_right(obj: Any, cls: type[msgspec.Struct]) -> Any:
+    if not isinstance(obj, dict):
+        return obj
+    fields = _fields(cls)
+    known: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for name, value in obj.items():
+        field = fields.get(name)
+        if field is None:
+            if name != cls.__struct_config__.tag_field:
+                unknown[name] = value
+        elif value is None:
+            if field.nullable:
+                known[name] = None
+        elif field.struct is not None:
+            if isinstance(value, list):
+                known[name] = [_put_right(item, field.struct) for item in value]
+            else:
+                known[name] = _put_right(value, field.struct)
+        elif field.text and not isinstance(value, str):
+            known[name] = encode(value).decode()
+        else:
+            known[name] = value
+    if unknown:
+        known[EXTRA] = unknown
+    return known
+
+
+def _lift_extra(obj: Any) -> Any:
+    if isinstance(obj, dict):
+        extra = obj.pop(EXTRA, None)
+        lifted = {name: _lift_extra(value) for name, value in obj.items()}
+        return {**lifted, **extra} if extra else lifted
+    if isinstance(obj, list):
+        return [_lift_extra(item) for item in obj]
+    return obj

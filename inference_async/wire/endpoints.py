@@ -1,0 +1,218 @@
+"""Endpoints: the one place that knows which host speaks how.
+
+A pasted URL becomes an `Endpoint`, a plain value that says where a call goes, which header carries a key, which scope a
+token needs, and what the dialect offers. Nothing else in the package asks "which host is this?".
+
+Paths are joined by hand: `urljoin` drops the last segment of a base without a trailing slash.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+
+import msgspec
+
+from ..errors import ConfigurationError
+from ..types.base import UNSET, UnsetType
+
+__all__ = ["DEFAULT_API_VERSION", "Dialect", "Endpoint", "Settings", "settings_from"]
+
+Dialect: TypeAlias = Literal["models", "openai-v1", "generic"]
+"""How an endpoint speaks: the Model Inference API, Foundry's `/openai/v1`, or any other OpenAI-compatible server."""
+
+DEFAULT_API_VERSION: Final = "2024-05-01-preview"
+"""The only version left in the service's specification of `/models`."""
+
+_OPERATIONS: Final = ("/chat/completions", "/images/embeddings", "/embeddings", "/completions", "/responses", "/info")
+_AZURE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
+_COGNITIVE_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
+_FOUNDRY_SCOPE: Final = "https://ai.azure.com/.default"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where calls go, and how to speak there. Made by `Endpoint.parse`.
+
+    Attributes:
+        base: scheme, host and path, without a trailing slash.
+        dialect: see `Dialect`.
+        query: what follows the question mark of every call.
+        key_header: the header that carries a key: ``api-key``, or ``authorization`` (then as a bearer).
+        scope: the scope of an Entra ID token; None where the endpoint is no Azure endpoint.
+        extra_parameters: whether the ``extra-parameters`` header means anything there.
+        ask_for_usage: whether a stream must be asked to report usage.
+    """
+
+    base: str
+    dialect: Dialect
+    query: tuple[tuple[str, str], ...] = ()
+    key_header: str = "authorization"
+    scope: str | None = None
+    extra_parameters: bool = False
+    ask_for_usage: bool = True
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        dialect: Dialect | None = None,
+        api_version: str | UnsetType | None = UNSET,
+    ) -> Endpoint:
+        """Understand a URL as people paste it: with or without operation, api-version, or trailing slash.
+
+        Args:
+            url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/models``.
+            dialect: set it to overrule what the URL says.
+            api_version: overrules the one in the URL; None sends none.
+
+        Raises:
+            ConfigurationError: the URL cannot be understood; the message lists what was tried.
+        """
+        parts = _split(url)
+        path = parts.path.rstrip("/")
+        for operation in _OPERATIONS:
+            if path.endswith(operation):
+                path = path.removesuffix(operation).rstrip("/")
+                break
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        given = query.pop("api-version", None)
+        version = given if isinstance(api_version, UnsetType) else api_version
+        base = f"{parts.scheme}://{parts.netloc}{path}"
+        found = dialect or _dialect_of(parts, path, url)
+        rest = tuple(query.items())
+        if found == "models":
+            if isinstance(api_version, UnsetType):
+                version = version or DEFAULT_API_VERSION
+            return cls(
+                base=base,
+                dialect=found,
+                query=(("api-version", version), *rest) if version else rest,
+                key_header="api-key",
+                scope=_COGNITIVE_SCOPE,
+                extra_parameters=True,
+                ask_for_usage=False,  # it comes unasked, and asking is an extra parameter
+            )
+        if found == "openai-v1":
+            # v1 knows no dated versions: one left over in a pasted URL is dropped, one given by name is sent.
+            if isinstance(api_version, UnsetType) and version not in ("v1", "preview"):
+                version = None
+            return cls(
+                base=base,
+                dialect=found,
+                query=(("api-version", version), *rest) if version else rest,
+                key_header="api-key",
+                scope=_FOUNDRY_SCOPE,
+            )
+        if found == "generic":
+            return cls(base=base, dialect=found, query=(("api-version", version), *rest) if version else rest)
+        raise ConfigurationError(f"got dialect={found!r}, expected one of 'models', 'openai-v1', 'generic'")
+
+    def url(self, operation: str) -> str:
+        """The address of an operation, such as ``chat/completions``."""
+        query = urlencode(self.query, quote_via=quote)
+        return f"{self.base}/{operation}" + (f"?{query}" if query else "")
+
+    @property
+    def host(self) -> str:
+        """The host, without the port."""
+        return urlsplit(self.base).hostname or ""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether a credential may be sent there: over TLS, or without leaving this machine."""
+        return self.base.startswith("https://") or _is_loopback(self.host)
+
+    @property
+    def is_azure(self) -> bool:
+        """Whether the host is one of Azure's, where every call needs a credential."""
+        return self.host.endswith(_AZURE_HOSTS)
+
+
+class Settings(NamedTuple):
+    """What the environment says: each None where it says nothing."""
+
+    endpoint: str | None = None
+    credential: str | None = None
+    model: str | None = None
+
+
+_VARIABLES: Final = (
+    ("AZURE_INFERENCE_ENDPOINT", "AZURE_INFERENCE_CREDENTIAL", "AZURE_INFERENCE_MODEL"),
+    ("AZURE_AI_CHAT_ENDPOINT", "AZURE_AI_CHAT_KEY", "AZURE_AI_CHAT_MODEL"),
+    ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT"),
+    ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
+)
+
+
+def settings_from(environ: Mapping[str, str]) -> Settings:
+    """Endpoint, key and model, all from the first set of variables that names an endpoint.
+
+    The sets are ``AZURE_INFERENCE_{ENDPOINT,CREDENTIAL,MODEL}``, ``AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}``,
+    ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and ``OPENAI_{BASE_URL,API_KEY,MODEL}``. They are never mixed: a key
+    goes only to the host it was set for. ``AZURE_OPENAI_ENDPOINT`` holds a host by convention and means its
+    ``/openai/v1``.
+    """
+    for endpoint_name, key_name, model_name in _VARIABLES:
+        endpoint = environ.get(endpoint_name, "").strip()
+        if not endpoint:
+            continue
+        if endpoint_name == "AZURE_OPENAI_ENDPOINT" and not urlsplit(endpoint).path.strip("/"):
+            endpoint = endpoint.rstrip("/") + "/openai/v1"
+        return Settings(
+            endpoint, environ.get(key_name, "").strip() or None, environ.get(model_name, "").strip() or None
+        )
+    return Settings()
+
+
+def _split(url: str) -> SplitResult:
+    if not isinstance(url, str):
+        raise ConfigurationError(f"got an endpoint of type {type(url).__name__}, expected a URL as text")
+    text = url.strip()
+    if not text:
+        raise ConfigurationError(
+            "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/models"
+        )
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  (reading it is what checks it)
+    except ValueError as error:
+        raise ConfigurationError(f"got an endpoint that is no URL: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        hint = f": did you mean https://{text}?" if "://" not in text else ""
+        raise ConfigurationError(f"got an endpoint without http:// or https://{hint}")
+    if not parts.hostname or any(ord(c) <= 32 for c in text):
+        raise ConfigurationError("got an endpoint without a host, or with a space or control character in it")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("got an endpoint with a user name or password in it; pass the key as credential=")
+    return parts
+
+
+def _dialect_of(parts: SplitResult, path: str, url: str) -> Dialect:
+    host = parts.hostname or ""
+    if path.endswith("/openai/v1"):
+        return "openai-v1"
+    if path.endswith("/models"):
+        return "models"
+    if not host.endswith(_AZURE_HOSTS):
+        return "generic"
+    base = f"{parts.scheme}://{parts.netloc}"
+    candidates = [f"{base}/openai/v1"]
+    if host.endswith(".services.ai.azure.com"):
+        candidates.append(f"{base}/models")
+    what = f"the path {path!r}" if path else "no path"
+    raise ConfigurationError(
+        f"got an Azure endpoint with {what}, which fits neither .../openai/v1 nor .../models; "
+        f"expected one of: {', '.join(candidates)} (or say dialect= if this is another kind)"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

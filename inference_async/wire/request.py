@@ -1,0 +1,198 @@
+"""Messages and options to a call: what goes over the wire, as plain values.
+
+Everything that can be wrong with what the caller gave is found here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from ..errors import ConfigurationError, UnknownOptionError
+from ..types import (
+    UNSET,
+    AssistantMessage,
+    ChatOptions,
+    ChatRequest,
+    DeveloperMessage,
+    Messages,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
+from ..types.chat import ExtraMode
+from .codec import encode, plain
+from .endpoints import Endpoint
+
+__all__ = ["Call", "chat_call", "check_header", "check_options"]
+
+T = TypeVar("T")
+
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool")
+_MESSAGE_TYPES: Final = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
+_OPTIONS: Final = frozenset(ChatOptions.__annotations__)
+_MODES: Final = ("pass-through", "drop", "error")
+_MODELS_OPTIONS: Final = frozenset(
+    {
+        "model",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop",
+        "seed",
+        "frequency_penalty",
+        "presence_penalty",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "modalities",
+        "user_security_context",
+    }
+)
+"""The options that `/models` itself knows; all others are extra parameters there."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request, without its credential."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def chat_call(
+    endpoint: Endpoint,
+    messages: Messages,
+    options: Mapping[str, Any],
+    *,
+    stream: bool,
+    extra: Mapping[str, Any] | None = None,
+    extra_mode: ExtraMode | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Call:
+    """The call of a chat completion.
+
+    Args:
+        endpoint: where it goes.
+        messages: a string, one message, or a sequence of both.
+        options: those of `ChatOptions`, by name; `UNSET` is left out.
+        stream: whether the answer shall be streamed.
+        extra: fields outside the specification, merged at the root of the body; they win over `options`.
+        extra_mode: what the service shall do with them; pass-through unless said otherwise.
+        headers: further headers; they win over this package's own.
+
+    Raises:
+        ConfigurationError: something in it cannot be sent.
+        UnknownOptionError: an option that the service does not know.
+    """
+    check_options(options)
+    given = {name: value for name, value in options.items() if value is not UNSET}
+    has_extra = bool(extra)
+    if endpoint.extra_parameters and not given.keys() <= _MODELS_OPTIONS:
+        has_extra = True
+    if stream and endpoint.ask_for_usage:
+        given.setdefault("stream_options", {"include_usage": True})
+    if isinstance(given.get("response_format"), str):
+        given["response_format"] = {"type": given["response_format"]}
+    if isinstance(given.get("tools"), Sequence) and not given["tools"]:
+        del given["tools"]  # no tools is what the caller means; an empty list is what the service refuses
+    request = ChatRequest(messages=_messages(messages), stream=True if stream else UNSET, **given)
+    sent = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if stream else "application/json",
+    }
+    if endpoint.extra_parameters and (has_extra or extra_mode is not None):
+        if extra_mode is not None and extra_mode not in _MODES:
+            raise ConfigurationError(f"got extra_mode={extra_mode!r}, expected one of {', '.join(map(repr, _MODES))}")
+        sent["extra-parameters"] = extra_mode or "pass-through"
+    for name, value in (headers or {}).items():
+        check_header(name, value)
+        sent[name.lower()] = value
+    return Call(method="POST", url=endpoint.url("chat/completions"), headers=sent, body=_body(request, extra))
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options the service does not know, and numbers that JSON cannot say.
+
+    Raises:
+        UnknownOptionError: names the nearest option, and points to ``extra``.
+        ConfigurationError: a NaN or an infinity, which would go out as null.
+    """
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            near = difflib.get_close_matches(name, _OPTIONS, n=1)
+            meant = f": did you mean {near[0]!r}?" if near else ";"
+            raise UnknownOptionError(
+                f"got an unknown option {name!r}{meant} fields outside the specification go in extra={{{name!r}: ...}}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigurationError(f"got {name}={value}, expected a finite number")
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse a header that would break out of its line; the message never quotes the value.
+
+    Raises:
+        ConfigurationError: see above.
+    """
+    if not isinstance(name, str) or not name or not name.isascii() or any(c in name for c in " \r\n\t:\0"):
+        raise ConfigurationError(f"got a header name {name!r}, expected letters, digits and dashes")
+    if not isinstance(value, str):
+        raise ConfigurationError(f"got a value of type {type(value).__name__} for the header {name!r}, expected text")
+    if any(c in value for c in "\r\n\0"):
+        raise ConfigurationError(f"got a line break in the value of the header {name!r}, expected one line")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"got non-Latin characters in the value of the header {name!r}") from None
+
+
+def _body(request: ChatRequest, extra: Mapping[str, Any] | None) -> bytes:
+    if not extra:
+        return _in_json(encode, request)
+    for name in ("messages", "stream"):
+        if name in extra:
+            raise ConfigurationError(f"got {name!r} in extra=, which would overwrite what the call itself decides")
+    return _in_json(encode, {**_in_json(msgspec.to_builtins, request), **extra})
+
+
+def _in_json(step: Callable[[Any], T], value: Any) -> T:
+    try:
+        return step(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigurationError(f"got a request that JSON cannot say: {error}") from None
+
+
+def _messages(messages: Messages) -> list[Any]:
+    if isinstance(messages, (str, Mapping, *_MESSAGE_TYPES)):
+        return [_message(messages, 0)]
+    if not isinstance(messages, list | tuple | Sequence):  # the first two only because asking an ABC is slow
+        raise ConfigurationError(f"got messages of type {type(messages).__name__}, expected text, a message, or a list")
+    if not messages:
+        raise ConfigurationError("got an empty list of messages, expected at least one")
+    return [_message(message, index) for index, message in enumerate(messages)]
+
+
+def _message(message: Any, index: int) -> Any:
+    if isinstance(message, str):
+        return {"role": "user", "content": message}
+    if isinstance(message, AssistantMessage):
+        # Content goes out even when it is null: beside tool calls, hosts insist on the key.
+        return {"role": "assistant", "content": message.content, **plain(message)}
+    if isinstance(message, _MESSAGE_TYPES):
+        return message
+    if not isinstance(message, Mapping):
+        raise ConfigurationError(
+            f"got messages[{index}] of type {type(message).__name__}, expected text, a message or a dict"
+        )
+    role = message.get("role")
+    if role not in _ROLES:
+        near = difflib.get_close_matches(role, _ROLES, n=1) if isinstance(role, str) else []
+        meant = f": did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(_ROLES)}{meant}")
+    return _in_json(plain, dict(message))  # a dict may hold Structs, such as the tool calls of an answer

@@ -1,0 +1,357 @@
+"""Replies to results: a completion, or the one error that fits.
+
+Pure functions of (status, headers, body). The hosts behind these endpoints word their errors in more than a dozen
+shapes, and label them with any content type; `describe_error` reads them all and never fails itself.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
+from ..types import ChatCompletion, ResponseMeta
+from .codec import DecodeFailure, decode_completion, decode_json, lenient
+
+__all__ = [
+    "CLIENT_REQUEST_ID",
+    "ErrorDescription",
+    "completion_from",
+    "describe_error",
+    "error_from",
+    "excerpt",
+    "meta_from",
+    "not_an_answer",
+    "request_id_of",
+    "retry_after_of",
+]
+
+CLIENT_REQUEST_ID: Final = "x-ms-client-request-id"
+_REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id", CLIENT_REQUEST_ID)
+_MAX_DETAIL: Final = 2048
+_MAX_BODY: Final = 64 * 1024
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class ErrorDescription(NamedTuple):
+    """What an error body says, whatever its shape; empty where it says nothing."""
+
+    message: str = ""
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    status: int | None = None
+    categories: Mapping[str, Any] | None = None
+
+
+def completion_from(
+    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
+) -> ChatCompletion:
+    """The completion in the body of a success.
+
+    Raises:
+        APIStatusError: the body is an error all the same.
+        InvalidResponseError: it is neither.
+    """
+    try:
+        completion = decode_completion(body)
+        if completion.choices:
+            return completion
+    except DecodeFailure:
+        pass
+    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    try:
+        obj = decode_json(body)
+    except DecodeFailure as error:
+        raise not_an_answer(f"a body that is not JSON ({error})", **reply) from None
+    if isinstance(obj, dict) and obj.get("error"):
+        raise error_from(**reply)
+    if not isinstance(obj, dict) or not isinstance(obj.get("choices"), list):
+        raise not_an_answer("JSON that is no chat completion", **reply)
+    try:
+        return lenient(obj, ChatCompletion)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise not_an_answer(f"JSON of another shape ({error})", **reply) from None
+
+
+def meta_from(status: int, headers: Mapping[str, str], client_request_id: str | None, elapsed: float) -> ResponseMeta:
+    """What the transport knows of an answer."""
+    return ResponseMeta(
+        status=status,
+        request_id=request_id_of(headers) or client_request_id,
+        client_request_id=client_request_id,
+        headers=dict(headers),
+        elapsed=elapsed,
+    )
+
+
+def error_from(
+    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
+) -> APIStatusError:
+    """The error that an answer is.
+
+    Args:
+        status: the HTTP status; where it is a success, a status found in the body takes its place.
+        headers: names in lower case.
+        body: as far as it was read.
+        url: the address asked.
+        secrets: values that must not appear in the error, should the service repeat them.
+    """
+    found = describe_error(body)
+    if status < 300 and found.status:
+        status = found.status
+    where = urlsplit(url)._replace(query="", fragment="").geturl()
+    detail = _clean(_redact(found.message, secrets), _MAX_DETAIL)
+    text = _redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets)
+    retry_after = retry_after_of(headers)
+    request_id = request_id_of(headers)
+    filtered = status == 400 and (found.code == "content_filter" or found.categories is not None)
+    notes = [f"code {found.code}"] if found.code and found.code != str(status) else []
+    notes += [f"request id {request_id}"] if request_id else []
+    said = f": {detail.rstrip('.')}" if detail else " without a reason"
+    noted = f" ({', '.join(notes)})" if notes else ""
+    advice = _advice(status, found, headers, where, retry_after, filtered=filtered)
+    fields: dict[str, Any] = {
+        "status": status,
+        "detail": detail,
+        "code": found.code,
+        "type": found.type,
+        "param": found.param,
+        "headers": headers,
+        "body": text,
+        "url": where,
+        "retry_after": retry_after,
+        "request_id": request_id,
+    }
+    message = f"got {status} from {where}{said}{noted}" + (f"; {advice}" if advice else "")
+    if filtered:
+        return ContentFilterError(message, categories=found.categories, **fields)
+    return APIStatusError.for_status(status)(message, **fields)
+
+
+def not_an_answer(
+    what: str, *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
+) -> InvalidResponseError:
+    """The error for a success whose body is no answer."""
+    where = urlsplit(url)._replace(query="", fragment="").geturl()
+    kind = headers.get("content-type", "no content type")
+    head = _redact(excerpt(body, _MAX_DETAIL), secrets)
+    return InvalidResponseError(
+        f"got {status} from {where} with {what}, labelled {kind}: {_clean(head, 200)}; "
+        "expected a chat completion: is this the address of the API?",
+        status=status,
+        body=head,
+        request_id=request_id_of(headers),
+    )
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The id under which the service knows the request."""
+    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds the service asks to wait, from ``retry-after-ms``, ``x-ms-retry-after-ms`` or ``retry-after``.
+
+    A date counts from the answer's own ``date`` header, so that the clock of this machine has no say. Nonsense,
+    negative and endless values are no answer.
+    """
+    for name, scale in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) / scale
+        except ValueError:
+            until, now = _date(value), _date(headers.get("date", ""))
+            if until is None or now is None:
+                continue
+            seconds = max(0.0, (until - now).total_seconds())
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def describe_error(body: bytes) -> ErrorDescription:
+    """What an error body says; the content type is no help, so JSON is tried first, then text without its tags."""
+    try:
+        obj = decode_json(body)
+    except DecodeFailure:
+        text = _TAGS.sub(" ", body[:_MAX_BODY].decode("utf-8", "replace"))
+        return ErrorDescription(" ".join(text.split()))
+    return _describe(obj)
+
+
+def excerpt(data: bytes, limit: int = 200) -> str:
+    """The beginning of a body, fit to stand in a message."""
+    return _clean(data[: limit * 4].decode("utf-8", "replace"), limit) or "(empty)"
+
+
+def _describe(obj: Any, *, nested: bool = False) -> ErrorDescription:
+    if isinstance(obj, str):
+        return ErrorDescription(obj)
+    if isinstance(obj, list):
+        return _describe(obj[0], nested=nested) if obj else ErrorDescription()
+    if not isinstance(obj, dict):
+        return ErrorDescription()
+    inner = obj.get("error")
+    base: dict[str, Any] = inner if isinstance(inner, dict) else obj
+    detail = base.get("detail", base.get("details"))
+    message = next((base[key] for key in ("message", "error_description", "msg") if _filled(base.get(key))), "")
+    code = _text(base.get("code"))
+    if isinstance(inner, str) and inner.strip():
+        message = message or inner
+        code = code or (inner if " " not in inner.strip() else None)
+    said, param = _read_detail(detail)
+    message = message or said or (base["status"] if _filled(base.get("status")) else "")
+    if said and said not in message:
+        message = f"{message.rstrip('. ')} ({said})"
+    found = ErrorDescription(
+        message=message,
+        code=code,
+        type=_text(base.get("type")),
+        param=_text(base.get("param")) or param,
+        status=_status(base.get("status"), base.get("code"), obj.get("status"), obj.get("statusCode")),
+        categories=_categories(base) or _categories(obj),
+    )
+    return found if nested else _unwrap(found)
+
+
+def _unwrap(found: ErrorDescription) -> ErrorDescription:
+    """Some gateways put the whole error of the model server, as JSON, into their own message: read that, once."""
+    if not found.message.lstrip().startswith("{"):
+        return found
+    try:
+        obj = decode_json(found.message.encode())
+    except (*DecodeFailure, UnicodeEncodeError):
+        return found
+    deeper = _describe(obj, nested=True)
+    if not deeper.message:
+        return found
+    return found._replace(**{name: value for name, value in deeper._asdict().items() if value})
+
+
+def _read_detail(detail: Any) -> tuple[str, str | None]:
+    """A ``detail``: text, an object, or a list of objects that each name a place and a complaint."""
+    if isinstance(detail, str):
+        return detail, None
+    rows = [row for row in (detail if isinstance(detail, list) else [detail]) if isinstance(row, dict)]
+    said: list[str] = []
+    param = None
+    for row in rows:
+        loc = row.get("loc")
+        path = [str(step) for step in loc if step != "body"] if isinstance(loc, list) else []
+        place = ".".join(path)
+        param = param or place or None
+        complaint = row.get("msg") or row.get("message")
+        if complaint is None and "input" in row:
+            complaint = f"got {row['input']!r}"
+        if complaint is None and "value" in row:
+            complaint = f"got {row['value']!r}"
+        said.append(": ".join(str(part) for part in (place, complaint) if part))
+    return "; ".join(part for part in said if part), param
+
+
+def _categories(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The filter's verdicts; errors spell the key without the s, answers with it, and one sample mixes them up."""
+    for _ in range(3):
+        for key in ("content_filter_result", "content_filter_results"):
+            found = obj.get(key)
+            if isinstance(found, dict):
+                return found
+        inner = obj.get("innererror")
+        if not isinstance(inner, dict):
+            return None
+        obj = inner
+    return None
+
+
+def _advice(
+    status: int,
+    found: ErrorDescription,
+    headers: Mapping[str, str],
+    url: str,
+    retry_after: float | None,
+    *,
+    filtered: bool,
+) -> str:
+    if 300 <= status < 400:
+        host = urlsplit(headers.get("location", "")).netloc or "no host at all"
+        return (
+            f"redirects are not followed, so that the key and the prompt stay with one host; this one leads to {host}"
+        )
+    if filtered:
+        hits = [name for name, result in (found.categories or {}).items() if _hit(result)]
+        return "content safety refused the prompt" + (f" for {', '.join(hits)}" if hits else "")
+    if status == 400 and "xtra parameters" in found.message:
+        return "extra_mode='pass-through' hands them to the model, extra_mode='drop' leaves them out"
+    if status == 404 and urlsplit(url).path.endswith("/models/chat/completions"):
+        return (
+            "check the endpoint and the deployment's name; the /models route is deprecated, "
+            "and /openai/v1 of the same host is its successor"
+        )
+    if status == 429 and retry_after is not None:
+        return f"the service asks to wait {retry_after:g} s"
+    return _ADVICE.get(status, "the fault is the service's: try again later" if status >= 500 else "")
+
+
+_ADVICE: Final[Mapping[int, str]] = {
+    401: "check the key, or the audience and the expiry of the token",
+    403: "check the role of the identity, and the network rules of the resource",
+    404: "check the endpoint and the deployment's name",
+    405: "the route does not fit the model: is it a chat model?",
+    413: "the request is too large",
+    422: "this model does not support the parameter: leave it out, or use another model",
+    429: "slow down, or ask for more quota",
+}
+
+
+def _hit(result: Any) -> bool:
+    return isinstance(result, dict) and bool(result.get("filtered"))
+
+
+def _filled(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, dict | list) or value == "":
+        return None
+    return str(value)
+
+
+def _status(*values: Any) -> int | None:
+    for value in values:
+        number = int(value) if isinstance(value, str) and value.isdigit() and len(value) == 3 else value
+        if isinstance(number, int) and 400 <= number < 600:
+            return number
+    return None
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return date if date.tzinfo is not None else None
+
+
+def _redact(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[secret]")
+    return text
+
+
+def _clean(text: str, limit: int) -> str:
+    """Text from a server, made harmless for a terminal or a log, and bounded."""
+    text = _CONTROL.sub(" ", text).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
