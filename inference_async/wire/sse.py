@@ -68,7 +68,7 @@ class EventDecoder:
     """Decodes one stream. Feed it what arrives, in any slicing; close it when the stream ends.
 
     Attributes:
-        last_event_id: the last ``id`` seen.
+        last_event_id: the last ``id`` whose block has ended.
         retry: the last valid ``retry`` seen, in milliseconds.
     """
 
@@ -76,9 +76,9 @@ class EventDecoder:
         "_data",
         "_event",
         "_failed",
+        "_id",
         "_line",
         "_max",
-        "_size",
         "_skip_lf",
         "_started",
         "last_event_id",
@@ -90,9 +90,9 @@ class EventDecoder:
         self.retry: int | None = None
         self._max = max_event_bytes
         self._line = bytearray()  # the line that has not ended yet
-        self._data: list[bytes] = []  # the data lines of the block that has not ended yet
-        self._size = 0  # their length, joins included
+        self._data: bytes | bytearray | None = None  # the data lines, joined, of the block that has not ended yet
         self._event = ""
+        self._id = ""  # takes effect at the end of the block it stands in
         self._skip_lf = False  # the last feed ended in CR: an LF at the start of the next belongs to it
         self._started = False  # past the place where a byte order mark may stand
         self._failed = False
@@ -120,7 +120,7 @@ class EventDecoder:
             data = bytes(self._line) + data
             self._line.clear()
         events: list[ServerSentEvent] = []
-        if data.startswith(b"data: ") and not self._data and not self._event and b"\r" not in data:
+        if data.startswith(b"data: ") and self._at_block_start() and b"\r" not in data:
             data = self._split_plain(data, events)
         if data:
             self._read_lines(data, events)
@@ -131,11 +131,18 @@ class EventDecoder:
 
         The standard discards it. Chat servers forget the last blank line often enough that the caller should look.
         """
-        if self._line and not self._failed:
-            line = bytes(self._line)
-            self._line.clear()
+        line = bytes(self._line)
+        self._line.clear()
+        if line.startswith((b"data", b"event")):  # a cut id or retry would be taken for another one
             self._read_field(line)
-        return self._take() if self._data else None
+        if self._data is None:
+            return None
+        if max(len(line), len(self._data)) > self._max:
+            raise self._too_large()
+        return self._take()
+
+    def _at_block_start(self) -> bool:
+        return self._data is None and not self._event and self._id == self.last_event_id
 
     def _skip_bom(self, data: bytes) -> bytes:
         head = bytes(self._line) + data[:3]
@@ -179,9 +186,11 @@ class EventDecoder:
                 raise self._too_large(events)
             if line:
                 self._read_field(line)
-                if self._size > self._max:
+                if self._data is not None and len(self._data) > self._max:
                     raise self._too_large(events)
-            elif self._data:
+                continue
+            self.last_event_id = self._id
+            if self._data is not None:
                 events.append(self._take())
             else:
                 self._event = ""  # a block without data is no event; its name is forgotten
@@ -193,30 +202,32 @@ class EventDecoder:
         if value[:1] == b" ":
             value = value[1:]
         if name == b"data":
-            self._size += len(value) + (1 if self._data else 0)
-            self._data.append(value)
+            if self._data is None:
+                self._data = value
+                return
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n"
+            self._data += value
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id":
             if b"\0" not in value:
-                self.last_event_id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
-            self.retry = int(value)
+                self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value.lstrip(b"0")) <= _RETRY_DIGITS:
+            self.retry = int(value.lstrip(b"0") or b"0")
         # A comment has an empty name; the standard ignores it like any unknown field.
 
     def _take(self) -> ServerSentEvent:
-        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        event = ServerSentEvent(data, self._event or "message", self.last_event_id)
-        self._data.clear()
-        self._size = 0
+        event = ServerSentEvent(bytes(self._data or b""), self._event or "message", self._id)
+        self._data = None
         self._event = ""
         return event
 
     def _too_large(self, events: list[ServerSentEvent] | None = None) -> EventTooLargeError:
         self._failed = True
         self._line.clear()
-        self._data.clear()
-        self._size = 0
+        self._data = None
         error = EventTooLargeError(
             f"the stream holds an event or a line over {self._max:,} bytes; raise max_event_bytes if it is meant to"
         )
@@ -240,7 +251,7 @@ def encode_event(
         retry: milliseconds a client should wait before it connects again.
 
     Raises:
-        ValueError: a name or id that would break out of its line.
+        ValueError: a name or id that would break out of its line, or a negative `retry`.
     """
     lines: list[bytes] = []
     if event is not None:
@@ -250,6 +261,8 @@ def encode_event(
             raise ValueError("got an id with a NUL character, which every reader ignores")
         lines.append(b"id: " + _one_line("id", id))
     if retry is not None:
+        if retry < 0:
+            raise ValueError(f"got retry={retry}, expected milliseconds, 0 or more")
         lines.append(b"retry: %d" % retry)
     payload = data.encode() if isinstance(data, str) else data
     payload = payload.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

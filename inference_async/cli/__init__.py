@@ -1,0 +1,1 @@
+"""The terminal, built on the front door; needs the extra `cli`."""

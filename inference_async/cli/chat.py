@@ -1,0 +1,71 @@
+"""`inference-async chat`: one prompt, one streamed answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from rich.console import Console
+
+from ..local import connect
+from ..types import ChatCompletion, Message, SystemMessage, UserMessage
+
+__all__ = ["chat"]
+
+_CONTROL: Final = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A})
+
+
+async def chat(
+    prompt: str, *, system: str | None, model: str | None, endpoint: str | None, options: dict[str, Any]
+) -> int:
+    """Stream the answer to stdout, the rest to stderr; return the exit code: 1 if content safety cut the answer."""
+    notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    messages: list[Message] = [*([SystemMessage(system)] if system else []), UserMessage(prompt)]
+    show = _shower()
+    async with connect(endpoint, model=model, note=lambda text: notes.print(text, style="dim")) as client:
+        now = asyncio.get_running_loop().time
+        started = now()
+        first: float | None = None
+        async with client.stream(messages, **options) as stream:
+            async for text in stream.text():
+                first = first if first is not None else now() - started
+                show(text)
+        completion = stream.completion
+        if first is not None:
+            show("\n")
+        notes.print(_summary(completion, first, now() - started), style="dim")
+    if completion.finish_reason == "length":
+        notes.print("the answer is cut: it reached the limit of tokens (finish reason 'length')", style="yellow")
+    if completion.finish_reason == "content_filter":
+        notes.print("the answer is cut by content safety (finish reason 'content_filter')", style="yellow")
+        return 1
+    return 0
+
+
+def _shower() -> Callable[[str], None]:
+    """Writes text to stdout at once; on a terminal without control characters, which could drive it."""
+    stdout = sys.stdout
+    if hasattr(stdout, "reconfigure"):
+        stdout.reconfigure(errors="replace")
+    is_terminal = stdout.isatty()
+
+    def show(text: str) -> None:
+        stdout.write(text.translate(_CONTROL) if is_terminal else text)
+        stdout.flush()
+
+    return show
+
+
+def _summary(completion: ChatCompletion, first: float | None, total: float) -> str:
+    usage = completion.usage
+    parts = [completion.model or "unknown model"]
+    if usage is not None:
+        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} = {usage.total_tokens} tokens")
+    else:
+        parts.append("no usage reported")
+    if first is not None:
+        parts.append(f"first text after {first:.2f} s")
+    parts.append(f"{total:.2f} s in all")
+    return ", ".join(parts)
