@@ -97,7 +97,7 @@ class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     content: str | None = ""
     tokens: list[str] | None = None
-    tool_calls: list[ToolCall] = msgspec.field(default_factory=list[ToolCall])
+    tool_calls: list[ToolCall] = []
     finish_reason: str | None = None
     usage: Usage | None = None
     refused: dict[str, Any] | None = None
@@ -116,14 +116,14 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a model cannot do: parameters that get a 422, as ``name``, or ``name=value`` for one value of it."""
 
-    unsupported: list[str] = msgspec.field(default_factory=list[str])
+    unsupported: list[str] = []
 
 
 class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Rules, in the order they are tried."""
 
-    rules: list[Rule] = msgspec.field(default_factory=list[Rule])
-    models: dict[str, Model] = msgspec.field(default_factory=dict[str, Model])
+    rules: list[Rule] = []
+    models: dict[str, Model] = {}
     pace: Pace = msgspec.field(default_factory=Pace)
     about: str = ""
 

@@ -57,8 +57,10 @@ class Exchange:
         """
         try:
             body, cut = await _read_up_to(self.reply, limit)
-        except BaseException:
+        except BaseException as error:
             self.reply.close()
+            if isinstance(error, InferenceError):
+                error.request_id = error.request_id or self.meta.request_id
             raise
         if cut:
             raise InvalidResponseError(

@@ -188,7 +188,7 @@ class ResponseMeta(msgspec.Struct, kw_only=True, repr_omit_defaults=True, gc=Fal
     status: int = 0
     request_id: str | None = None
     client_request_id: str | None = None
-    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    headers: dict[str, str] = {}
     elapsed: float = 0.0
 
 
@@ -223,7 +223,7 @@ class ChatCompletion(Open):
     object: str = ""
     created: int | float = 0
     model: str = ""
-    choices: list[Choice] = msgspec.field(default_factory=list[Choice])
+    choices: list[Choice] = []
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
@@ -284,7 +284,7 @@ class ChatCompletionChunk(Open):
     object: str = ""
     created: int | float = 0
     model: str = ""
-    choices: list[ChunkChoice] = msgspec.field(default_factory=list[ChunkChoice])
+    choices: list[ChunkChoice] = []
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None

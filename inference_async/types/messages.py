@@ -123,7 +123,7 @@ class AssistantMessage(Open, tag_field="role", tag="assistant"):
     """
 
     content: str | list[Any] | None = None
-    tool_calls: list[ToolCall] = msgspec.field(default_factory=list[ToolCall])
+    tool_calls: list[ToolCall] = []
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None

@@ -1,0 +1,42 @@
+"""Fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from inference_async import InferenceClient
+from inference_async.emulator import Emulator
+
+_VARIABLES = [
+    f"{prefix}_{name}"
+    for prefix, names in {
+        "AZURE_INFERENCE": ("ENDPOINT", "CREDENTIAL", "MODEL"),
+        "AZURE_AI_CHAT": ("ENDPOINT", "KEY", "MODEL"),
+        "AZURE_OPENAI": ("ENDPOINT", "API_KEY", "DEPLOYMENT"),
+        "OPENAI": ("BASE_URL", "API_KEY", "MODEL"),
+    }.items()
+    for name in names
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_endpoint_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer's own shell is set up for must not change what is tested, or be called."""
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(pace=0) as server:
+        yield server
+
+
+@pytest.fixture(params=["models", "openai-v1"])
+async def client(request: pytest.FixtureRequest, emulator: Emulator) -> AsyncIterator[InferenceClient]:
+    """A client of the emulator, in each dialect it speaks."""
+    url = emulator.models_url if request.param == "models" else emulator.openai_url
+    async with InferenceClient(url, emulator.key, model="mistral-large-2407") as made:
+        yield made

@@ -1,0 +1,123 @@
+"""When each limit strikes, told by a clock of plain numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from inference_async.errors import APITimeoutError, ConfigurationError
+from inference_async.policy.timeouts import Deadlines, Phase, Timeouts
+
+NAMES = ("connect", "first_token", "between_tokens", "total")
+
+
+def limits(first: float | None, between: float | None, total: float | None) -> Timeouts:
+    return Timeouts(first_token=first, between_tokens=between, total=total)
+
+
+def test_defaults() -> None:
+    timeouts = Timeouts()
+    assert (timeouts.connect, timeouts.first_token, timeouts.between_tokens, timeouts.total) == (10, 120, 60, 600)
+    assert Timeouts.__struct_fields__ == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [0, 0.0, -1, -0.5, math.nan, math.inf, -math.inf, "1", [1]], ids=repr)
+def test_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^got {name}="):
+        Timeouts(**{name: value})
+
+
+def test_number_too_large_for_a_float_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"^got total="):
+        Timeouts(total=10**400)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [None, 1, 0.001, 86_400.0], ids=repr)
+def test_accepted(name: str, value: float | None) -> None:
+    assert getattr(Timeouts(**{name: value}), name) == value
+
+
+def test_frozen() -> None:
+    with pytest.raises(AttributeError):
+        setattr(Timeouts(), "total", 1.0)  # noqa: B010  (a type checker would refuse the plain assignment)
+
+
+def test_a_call_begins_with_the_total() -> None:
+    deadlines = Deadlines(limits(5, 2, 60), now=100.0)
+    assert (deadlines.started, deadlines.phase, deadlines.until) == (100.0, "total", 160.0)
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "phase", "at", "struck", "until"),
+    [
+        pytest.param(limits(5, 2, 60), "first_token", 100.0, "first_token", 105.0, id="first token"),
+        pytest.param(limits(5, 2, 60), "between_tokens", 110.0, "between_tokens", 112.0, id="between tokens"),
+        pytest.param(limits(5, 2, 60), "total", 110.0, "total", 160.0, id="total"),
+        pytest.param(limits(5, 2, 60), "between_tokens", 159.0, "total", 160.0, id="total ends sooner"),
+        pytest.param(limits(5, 2, 60), "between_tokens", 158.0, "total", 160.0, id="a tie is the total's"),
+        pytest.param(limits(5, 2, 60), "between_tokens", 157.5, "between_tokens", 159.5, id="just before the total"),
+        pytest.param(limits(90, 2, 60), "first_token", 100.0, "total", 160.0, id="longer than the total"),
+        pytest.param(limits(None, 2, 60), "first_token", 100.0, "total", 160.0, id="first token off"),
+        pytest.param(limits(5, None, 60), "between_tokens", 120.0, "total", 160.0, id="between tokens off"),
+        pytest.param(limits(5, 2, None), "first_token", 100.0, "first_token", 105.0, id="total off"),
+        pytest.param(limits(5, 2, None), "total", 100.0, "total", None, id="waiting for a total that is off"),
+        pytest.param(limits(None, None, None), "first_token", 100.0, "total", None, id="all off"),
+        pytest.param(limits(5, 2, 60), "first_token", 1000.0, "total", 160.0, id="total already over"),
+    ],
+)
+def test_wait(timeouts: Timeouts, phase: Phase, at: float, struck: Phase, until: float | None) -> None:
+    deadlines = Deadlines(timeouts, now=100.0)
+    deadlines.wait_for(phase, now=at)
+    assert (deadlines.phase, deadlines.until, deadlines.started) == (struck, until, 100.0)
+
+
+def test_each_wait_begins_anew() -> None:
+    deadlines = Deadlines(limits(5, 2, 60), now=0.0)
+    seen: list[tuple[Phase, float | None]] = []
+    waits: list[tuple[Phase, float]] = [
+        ("first_token", 0.0),
+        ("between_tokens", 4.0),
+        ("between_tokens", 5.5),
+        ("between_tokens", 59.0),
+        ("first_token", 1.0),
+    ]
+    for phase, now in waits:
+        deadlines.wait_for(phase, now=now)
+        seen.append((deadlines.phase, deadlines.until))
+    assert seen == [
+        ("first_token", 5.0),
+        ("between_tokens", 6.0),
+        ("between_tokens", 7.5),
+        ("total", 60.0),
+        ("first_token", 6.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "now", "words"),
+    [
+        ("first_token", 105.0, ("no piece of the answer came within 5 s", "'first_token'", "5.0 s after")),
+        ("between_tokens", 102.5, ("the answer stopped growing within 2 s", "'between_tokens'", "2.5 s after")),
+        ("total", 160.0, ("the call was not finished within 60 s", "'total'", "60.0 s after")),
+    ],
+)
+def test_error(phase: Phase, now: float, words: tuple[str, ...]) -> None:
+    deadlines = Deadlines(limits(5, 2, 60), now=100.0)
+    deadlines.wait_for(phase, now=100.0)
+    error = deadlines.error(now=now)
+    assert isinstance(error, APITimeoutError)
+    assert isinstance(error, TimeoutError)
+    assert (error.phase, error.elapsed, error.chunks, error.partial) == (phase, now - 100.0, 0, None)
+    assert all(word in str(error) for word in words)
+
+
+def test_error_names_the_limit_that_struck() -> None:
+    deadlines = Deadlines(limits(5, 2, 60), now=0.0)
+    deadlines.wait_for("between_tokens", now=59.5)
+    error = deadlines.error(now=60.0)
+    assert error.phase == "total"
+    assert "within 60 s" in str(error)

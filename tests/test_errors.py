@@ -1,0 +1,289 @@
+"""The tree of errors: what derives from what, what each holds, and that it survives a trip to another process."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from typing import Final
+
+import pytest
+
+from inference_async import errors
+from inference_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ClientStateError,
+    ConfigurationError,
+    ConflictError,
+    ContentFilterError,
+    CredentialError,
+    IncompleteStreamError,
+    InferenceError,
+    InternalServerError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    StreamError,
+    UnknownOptionError,
+    UnprocessableEntityError,
+    WrongEventLoopError,
+)
+from inference_async.types import AssistantMessage, ChatCompletion, Choice, Usage
+from inference_async.wire.response import error_from
+from inference_async.wire.sse import EventTooLargeError, ServerSentEvent
+
+PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
+    ConfigurationError: InferenceError,
+    UnknownOptionError: ConfigurationError,
+    CredentialError: InferenceError,
+    ClientStateError: InferenceError,
+    ClientClosedError: ClientStateError,
+    WrongEventLoopError: ClientStateError,
+    APIConnectionError: InferenceError,
+    APITimeoutError: APIConnectionError,
+    APIStatusError: InferenceError,
+    BadRequestError: APIStatusError,
+    ContentFilterError: BadRequestError,
+    AuthenticationError: APIStatusError,
+    PermissionDeniedError: APIStatusError,
+    NotFoundError: APIStatusError,
+    ConflictError: APIStatusError,
+    UnprocessableEntityError: APIStatusError,
+    RateLimitError: APIStatusError,
+    InternalServerError: APIStatusError,
+    InvalidResponseError: InferenceError,
+    StreamError: InferenceError,
+    IncompleteStreamError: StreamError,
+}
+
+BUILTINS: Final[dict[type[InferenceError], tuple[type[Exception], ...]]] = {
+    ConfigurationError: (ValueError,),
+    UnknownOptionError: (ValueError, TypeError),
+    ClientStateError: (RuntimeError,),
+    ClientClosedError: (RuntimeError,),
+    WrongEventLoopError: (RuntimeError,),
+    APITimeoutError: (TimeoutError, OSError),
+}
+
+PARTIAL: Final = ChatCompletion(
+    id="c1",
+    choices=[Choice(message=AssistantMessage(content="half", unknown_fields={"mood": "calm"}), finish_reason=None)],
+    usage=Usage(prompt_tokens=1, unknown_fields={"cost": 0.5}),
+    unknown_fields={"provider": "p"},
+)
+
+
+def status_error(cls: type[APIStatusError], status: int) -> APIStatusError:
+    return cls(
+        f"got {status}",
+        status=status,
+        detail="no",
+        code="c",
+        type="t",
+        param="p",
+        headers={"x-request-id": "r1"},
+        body='{"error": "no"}',
+        url="https://h.example/v1/chat/completions",
+        retry_after=1.5,
+        request_id="r1",
+    )
+
+
+SAMPLES: Final[list[InferenceError]] = [
+    InferenceError("m", request_id="r1"),
+    ConfigurationError("m"),
+    UnknownOptionError("m"),
+    CredentialError("m"),
+    ClientStateError("m"),
+    ClientClosedError("m"),
+    WrongEventLoopError("m"),
+    APIConnectionError("m", request_id="r1"),
+    APITimeoutError("m", phase="first_token", elapsed=1.25, chunks=3, partial=PARTIAL, request_id="r1"),
+    status_error(APIStatusError, 418),
+    status_error(BadRequestError, 400),
+    ContentFilterError(
+        "m", categories={"hate": {"filtered": True, "severity": "high"}}, status=400, code="content_filter", body="{}"
+    ),
+    status_error(AuthenticationError, 401),
+    status_error(PermissionDeniedError, 403),
+    status_error(NotFoundError, 404),
+    status_error(ConflictError, 409),
+    status_error(UnprocessableEntityError, 422),
+    status_error(RateLimitError, 429),
+    status_error(InternalServerError, 503),
+    InvalidResponseError("m", status=201, body="<html>", request_id="r1"),
+    StreamError("m", partial=PARTIAL, code="c", type="t", request_id="r1"),
+    IncompleteStreamError("m", partial=PARTIAL, request_id="r1"),
+]
+
+
+def name_of(error: InferenceError) -> str:
+    return type(error).__name__
+
+
+def assert_same(twin: object, error: InferenceError) -> None:
+    assert type(twin) is type(error)
+    assert isinstance(twin, InferenceError)
+    assert twin is not error
+    assert vars(twin) == vars(error)
+    assert twin.args == error.args
+    assert str(twin) == str(error) == error.message
+    assert repr(twin) == repr(error)
+
+
+def test_all_names_exactly_the_errors() -> None:
+    defined = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)]
+    assert sorted(defined) == errors.__all__
+    assert {cls.__name__ for cls in PARENTS} | {"InferenceError"} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("cls", PARENTS, ids=lambda cls: cls.__name__)
+def test_parent(cls: type[InferenceError]) -> None:
+    assert cls.__bases__[0] is PARENTS[cls]
+    assert issubclass(cls, InferenceError)
+
+
+@pytest.mark.parametrize("cls", PARENTS, ids=lambda cls: cls.__name__)
+def test_builtin_bases(cls: type[InferenceError]) -> None:
+    kinds = (ValueError, TypeError, RuntimeError, TimeoutError, OSError, LookupError, AttributeError)
+    assert {kind for kind in kinds if issubclass(cls, kind)} == set(BUILTINS.get(cls, ()))
+
+
+def test_docstring_draws_the_tree() -> None:
+    assert errors.__doc__ is not None
+    drawn: list[tuple[int, str]] = [
+        (len(found[1]), found[2])
+        for found in re.finditer(r"^    ((?:[│ ]   )*(?:[├└]── )?)(\w+Error)\b", errors.__doc__, re.MULTILINE)
+    ]
+    names = [name for _, name in drawn]
+    assert sorted(names) == errors.__all__
+    for name in errors.__all__:
+        assert len(re.findall(rf"[ ─]{name}\b", errors.__doc__)) == 1
+    stack: list[tuple[int, str]] = []
+    for depth, name in drawn:
+        while stack and stack[-1][0] >= depth:
+            stack.pop()
+        cls = getattr(errors, name)
+        if stack:
+            assert cls.__bases__[0].__name__ == stack[-1][1]
+        else:
+            assert cls is InferenceError
+        stack.append((depth, name))
+
+
+def test_every_class_has_a_sample() -> None:
+    assert sorted(map(name_of, SAMPLES)) == errors.__all__
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=name_of)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles(error: InferenceError, protocol: int) -> None:
+    assert_same(pickle.loads(pickle.dumps(error, protocol)), error)
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=name_of)
+def test_copies(error: InferenceError) -> None:
+    assert_same(copy.copy(error), error)
+    assert_same(copy.deepcopy(error), error)
+
+
+def test_pickle_keeps_extra_of_the_partial() -> None:
+    twin = pickle.loads(pickle.dumps(StreamError("m", partial=PARTIAL)))
+    assert twin.partial.extra == {"provider": "p"}
+    assert twin.partial.message.extra == {"mood": "calm"}
+    assert twin.partial.usage.extra == {"cost": 0.5}
+
+
+def test_pickle_keeps_notes_and_added_attributes() -> None:
+    error = BadRequestError("m", status=400)
+    error.add_note("call 3 of 7")
+    twin = pickle.loads(pickle.dumps(error))
+    assert twin.__notes__ == ["call 3 of 7"]
+
+
+def test_pickle_of_an_oversized_event() -> None:
+    error = EventTooLargeError("too large")
+    error.events = [ServerSentEvent(b"x")]
+    assert_same(pickle.loads(pickle.dumps(error)), error)
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 418, 422, 429, 500, 529])
+def test_pickles_from_a_reply(status: int) -> None:
+    error = error_from(
+        status=status,
+        headers={"retry-after": "2", "x-request-id": "r1", "location": "https://elsewhere.example/"},
+        body=b'{"error":{"code":"c","message":"m","param":"p","type":"t"}}',
+        url="https://h.example/v1/chat/completions?api-version=v1",
+    )
+    assert type(error) is APIStatusError.for_status(status)
+    assert (error.status, error.code, error.param, error.type, error.retry_after) == (status, "c", "p", "t", 2.0)
+    assert_same(pickle.loads(pickle.dumps(error)), error)
+    assert_same(copy.copy(error), error)
+
+
+def test_content_filter_pickles_from_a_reply() -> None:
+    error = error_from(
+        status=400,
+        headers={},
+        body=b'{"error":{"code":"content_filter","message":"m",'
+        b'"innererror":{"content_filter_result":{"hate":{"filtered":true,"severity":"high"}}}}}',
+        url="https://h.example/",
+    )
+    assert isinstance(error, ContentFilterError)
+    twin = pickle.loads(pickle.dumps(error))
+    assert_same(twin, error)
+    assert twin.categories == {"hate": {"filtered": True, "severity": "high"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (200, APIStatusError),
+        (302, APIStatusError),
+        (400, BadRequestError),
+        (401, AuthenticationError),
+        (402, APIStatusError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (405, APIStatusError),
+        (408, APIStatusError),
+        (409, ConflictError),
+        (413, APIStatusError),
+        (418, APIStatusError),
+        (422, UnprocessableEntityError),
+        (424, APIStatusError),
+        (429, RateLimitError),
+        (499, APIStatusError),
+        (500, InternalServerError),
+        (502, InternalServerError),
+        (503, InternalServerError),
+        (504, InternalServerError),
+        (529, InternalServerError),
+        (599, InternalServerError),
+    ],
+)
+def test_for_status(status: int, cls: type[APIStatusError]) -> None:
+    assert APIStatusError.for_status(status) is cls
+
+
+def test_headers_and_categories_are_copies() -> None:
+    headers = {"a": "1"}
+    categories = {"hate": {"filtered": True}}
+    error = ContentFilterError("m", categories=categories, status=400, headers=headers)
+    headers["b"] = "2"
+    categories["sexual"] = {"filtered": True}
+    assert error.headers == {"a": "1"}
+    assert error.categories == {"hate": {"filtered": True}}
+
+
+def test_defaults() -> None:
+    error = ContentFilterError("m", status=400)
+    assert (error.detail, error.body, error.url, error.headers, error.categories) == ("", "", "", {}, {})
+    assert (error.code, error.type, error.param, error.retry_after, error.request_id) == (None, None, None, None, None)
+    assert str(error) == "m"

@@ -1,0 +1,451 @@
+"""`ChatStream`: what comes out of it, how it ends, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import pickle
+import warnings
+from contextlib import aclosing
+
+import pytest
+
+from inference_async import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    ClientClosedError,
+    ClientStateError,
+    IncompleteStreamError,
+    InferenceClient,
+    InferenceError,
+    InvalidResponseError,
+    Limits,
+    RateLimitError,
+    StreamError,
+    Timeouts,
+)
+from tests.support import (
+    DONE,
+    HELLO,
+    STREAM_HEAD,
+    Connection,
+    Piece,
+    RawServer,
+    ScriptedReply,
+    chunk,
+    collect,
+    event,
+    json_reply,
+    scripted,
+    streamed,
+)
+
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+async def test_chunks_come_as_the_service_sent_them() -> None:
+    client, reply = streamed(HELLO)
+    async with client.stream("hi") as stream:
+        chunks = await collect(stream)
+    assert [piece.text for piece in chunks] == ["Hel", "lo", ""]
+    assert [piece.finish_reason for piece in chunks] == [None, None, "stop"]
+    assert stream.completion.text == "Hello"
+    assert stream.completion.finish_reason == "stop"
+    assert stream.completion.meta.request_id == "request-1"
+    assert reply.finished
+    assert not reply.closed
+
+
+async def test_all_events_of_a_read_are_decoded_by_one_wake_up() -> None:
+    client, reply = streamed(HELLO)
+    await client.stream("hi").final()
+    assert reply.reads == 1
+
+
+async def test_text_passes_over_chunks_without_text() -> None:
+    client, _ = streamed(HELLO)
+    async with client.stream("hi") as stream:
+        assert await collect(stream.text()) == ["Hel", "lo"]
+
+
+async def test_final_after_some_chunks_reads_the_rest() -> None:
+    client, _ = streamed(HELLO)
+    async with client.stream("hi") as stream:
+        assert (await anext(stream)).text == "Hel"
+        assert stream.completion.text == "Hel", "what was handed out, no more"
+        assert (await stream.final()).text == "Hello"
+        assert (await stream.final()).text == "Hello"
+
+
+async def test_usage_is_the_last_that_is_not_null() -> None:
+    client, _ = streamed(event(chunk("a", "stop", usage=USAGE)), event(chunk(usage=None)), DONE)
+    async with client.stream("hi") as stream:
+        await stream.final()
+        assert stream.usage is not None
+        assert stream.usage.total_tokens == 3
+
+
+async def test_without_a_context_the_request_is_sent_by_the_first_step() -> None:
+    client, _ = streamed(HELLO)
+    assert [piece.text async for piece in client.stream("hi")] == ["Hel", "lo", ""]
+
+
+async def test_works_with_aclosing() -> None:
+    client, reply = streamed(HELLO)
+    async with aclosing(client.stream("hi")) as stream:
+        await anext(stream)
+    assert reply.closed
+
+
+async def test_iterating_again_after_the_end_yields_nothing() -> None:
+    client, _ = streamed(HELLO)
+    async with client.stream("hi") as stream:
+        await collect(stream)
+        assert await collect(stream) == []
+
+
+# How it ends
+
+
+COMPLETE: dict[str, tuple[Piece, ...]] = {
+    "finish reason and end mark": (HELLO,),
+    "finish reason, no end mark": (event(chunk("Hello", "stop")),),
+    "end mark, no finish reason": (event(chunk("Hello")), DONE),
+    "end mark without a line end": (event(chunk("Hello")), b"data: [DONE]"),
+    "last event without a blank line": (event(chunk("Hel")), event(chunk("lo", "stop")).rstrip()),
+    "text after the finish reason": (event(chunk("Hello", "stop")), event(chunk(usage=USAGE)), DONE),
+    "byte by byte": tuple(bytes([byte]) for byte in HELLO),
+    "comments and heartbeats": (b": ping\n\n", b"data:\n\n", HELLO),
+    "byte order mark": (b"\xef\xbb\xbf" + HELLO,),
+    "blank lines first": (b"\n\n", b"\r\n", HELLO),
+    "more after the end mark": (HELLO + event({"error": "too late"}),),
+}
+
+
+@pytest.mark.parametrize("pieces", COMPLETE.values(), ids=COMPLETE.keys())
+async def test_complete(pieces: tuple[Piece, ...]) -> None:
+    client, reply = streamed(*pieces)
+    async with client.stream("hi") as stream:
+        assert (await stream.final()).text == "Hello"
+    assert reply.finished
+
+
+CUT: dict[str, tuple[Piece, ...]] = {
+    "no finish reason, no end mark": (event(chunk("Hel")),),
+    "half an event": (event(chunk("Hel")), b'data: {"choices": [{"ind'),
+    "one of two choices unfinished": (
+        event({"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": "stop"}]})
+        + event({"choices": [{"index": 1, "delta": {"content": "x"}}]}),
+    ),
+    "connection cut": (event(chunk("Hel")), APIConnectionError("reset")),
+    "connection cut after the finish reason": (event(chunk("Hel", "stop")), APIConnectionError("reset")),
+}
+
+
+@pytest.mark.parametrize("pieces", CUT.values(), ids=CUT.keys())
+async def test_cut(pieces: tuple[Piece, ...]) -> None:
+    client, reply = streamed(*pieces)
+    async with client.stream("hi") as stream:
+        with pytest.raises(IncompleteStreamError) as caught:
+            await stream.final()
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Hel"
+    assert caught.value.request_id == "request-1"
+    assert reply.closed
+    assert pickle.loads(pickle.dumps(caught.value)).partial == caught.value.partial
+
+
+@pytest.mark.parametrize(
+    "pieces", [(), (DONE,), (b": ping\n\n",), (b"\n",)], ids=["nothing", "mark", "comment", "blank"]
+)
+async def test_a_stream_without_a_chunk_is_no_answer(pieces: tuple[Piece, ...]) -> None:
+    client, _ = streamed(*pieces)
+    with pytest.raises(IncompleteStreamError, match="without a single chunk"):
+        await client.stream("hi").final()
+
+
+FAILED: dict[str, tuple[tuple[Piece, ...], str]] = {
+    "error object": ((event({"error": {"message": "overloaded", "code": 529}}),), "overloaded .code 529."),
+    "error text": ((event({"error": "overloaded"}),), "overloaded"),
+    "error event, nested": ((b'event: error\ndata: {"error": {"message": "overloaded"}}\n\n',), "overloaded"),
+    "error event, flat": ((b'event: error\ndata: {"code": "x", "message": "overloaded"}\n\n',), "overloaded .code x."),
+    "error event, plain text": ((b"event: error\ndata: overloaded\n\n",), "overloaded"),
+    "error beside a choice": (
+        (event({"choices": [{"index": 0, "finish_reason": "error"}], "error": {"message": "overloaded"}}),),
+        "overloaded",
+    ),
+    "not JSON": ((b"data: {oops\n\n",), "not JSON: .oops"),
+    "no object": ((b"data: 42\n\n",), "no JSON object: 42"),
+    "another shape": ((event({"choices": 7}),), "another shape"),
+    "too large": ((b"data: " + b"x" * 5000 + b"\n\n",), "over 4,096 bytes"),
+}
+
+
+@pytest.mark.parametrize("same_read", [True, False], ids=["same read", "next read"])
+@pytest.mark.parametrize(("pieces", "words"), FAILED.values(), ids=FAILED.keys())
+async def test_failed(pieces: tuple[bytes, ...], words: str, *, same_read: bool) -> None:
+    first = event(chunk("Hel"))
+    reply = ScriptedReply([first + pieces[0], *pieces[1:]] if same_read else [first, *pieces])
+    client = scripted(reply, limits=Limits(max_event_bytes=4096))
+    async with client.stream("hi") as stream:
+        assert (await anext(stream)).text == "Hel", "what came before the fault is handed out first"
+        with pytest.raises(StreamError, match=words) as caught:
+            await anext(stream)
+        assert not isinstance(caught.value, IncompleteStreamError)
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hel"
+        assert caught.value.request_id == "request-1"
+        with pytest.raises(StreamError) as again:
+            await stream.final()
+        assert again.value is caught.value, "a stream that failed never looks complete"
+    assert reply.closed
+
+
+async def test_a_json_error_in_place_of_the_stream_is_raised_as_the_status_it_names() -> None:
+    client = scripted(ScriptedReply([b'{"error": {"message": "slow ', b'down", "code": "429"}}']))
+    with pytest.raises(RateLimitError, match="slow down"):
+        await client.stream("hi").final()
+
+
+async def test_a_json_error_without_a_status_keeps_the_success_it_came_with() -> None:
+    client = scripted(ScriptedReply([b'{"error": "no"}']))
+    with pytest.raises(APIStatusError) as caught:
+        await client.stream("hi").final()
+    assert caught.value.status == 200
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"[1]", b'{"object": "list"}', b"{oops"])
+async def test_a_page_in_place_of_the_stream(body: bytes) -> None:
+    client = scripted(ScriptedReply([body], headers={"content-type": "text/html"}))
+    with pytest.raises(InvalidResponseError, match="labelled text/html"):
+        await client.stream("hi").final()
+
+
+async def test_a_whole_completion_becomes_one_chunk() -> None:
+    message = b'{"role": "assistant", "content": "Hello"}'
+    body = b'{"id": "c", "choices": [{"index": 0, "message": %b, "finish_reason": "stop"}]}' % message
+    client = scripted(ScriptedReply([body], headers={"content-type": "application/json"}))
+    async with client.stream("hi") as stream:
+        (piece,) = await collect(stream)
+    assert piece.text == stream.completion.text == "Hello"
+    assert stream.completion.finish_reason == "stop"
+
+
+# Closing
+
+
+async def test_aclose_may_be_called_any_number_of_times() -> None:
+    client, reply = streamed(HELLO)
+    stream = client.stream("hi")
+    await anext(stream)
+    await stream.aclose()
+    await stream.aclose()
+    assert reply.closed
+    with pytest.raises(ClientClosedError):
+        await anext(stream)
+    with pytest.raises(ClientClosedError):
+        await stream.final()
+
+
+async def test_aclose_before_anything_was_sent() -> None:
+    client = scripted()
+    stream = client.stream("hi")
+    await stream.aclose()
+    with pytest.raises(ClientClosedError):
+        await anext(stream)
+
+
+async def test_aclose_after_the_end_changes_nothing() -> None:
+    client, reply = streamed(HELLO)
+    async with client.stream("hi") as stream:
+        await stream.final()
+    await stream.aclose()
+    assert not reply.closed
+    assert (await stream.final()).text == "Hello"
+
+
+@pytest.mark.parametrize("pieces", [(event(chunk("Hel")), 30.0), (30.0,)], ids=["between chunks", "before the first"])
+async def test_aclose_from_another_task_ends_the_wait(pieces: tuple[Piece, ...]) -> None:
+    client, _ = streamed(*pieces)
+    stream = client.stream("hi")
+    reader = asyncio.create_task(stream.final())
+    await asyncio.sleep(0.01)
+    await stream.aclose()
+    with pytest.raises(ClientClosedError):
+        await asyncio.wait_for(reader, 5)
+
+
+async def test_aclose_from_another_task_while_the_head_is_awaited() -> None:
+    async def answer(connection: Connection) -> None:
+        await asyncio.sleep(30)
+
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        stream = client.stream("hi")
+        reader = asyncio.create_task(stream.final())
+        await asyncio.wait_for(server.asked.wait(), 5)
+        await stream.aclose()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(reader, 5)
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+async def test_two_readers_are_refused() -> None:
+    client, _ = streamed(event(chunk("Hel")), 30.0)
+    stream = client.stream("hi")
+    await anext(stream)
+    reader = asyncio.create_task(anext(stream))
+    await asyncio.sleep(0)
+    with pytest.raises(ClientStateError, match="another task"):
+        await anext(stream)
+    await stream.aclose()
+    with pytest.raises(ClientClosedError):
+        await reader
+
+
+async def endless(connection: Connection) -> None:
+    await connection.send(STREAM_HEAD)
+    await connection.send_chunks(event(chunk("Hel")), end=False)
+    await connection.gone.wait()
+
+
+async def test_break_in_a_context_cuts_the_connection() -> None:
+    async with RawServer(endless) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        async with client.stream("hi") as stream:
+            async for _ in stream:
+                break
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+async def test_a_dropped_stream_warns_and_cuts_the_connection_without_the_collector() -> None:
+    async with RawServer(endless) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        gc.collect()
+        gc.disable()
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                async for _ in client.stream("hi"):
+                    break
+                await asyncio.wait_for(server.gone.wait(), 5)
+        finally:
+            gc.enable()
+    assert [str(warning.message).split(";")[0] for warning in caught] == ["a ChatStream was dropped before its end"]
+    assert caught[0].category is ResourceWarning
+
+
+async def test_cancelling_a_step_cuts_the_connection() -> None:
+    async with RawServer(endless) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        stream = client.stream("hi")
+        await anext(stream)
+        step = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.01)
+        step.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+        await asyncio.wait_for(server.gone.wait(), 5)
+        with pytest.raises(ClientClosedError, match="cancelled"):
+            await anext(stream)
+
+
+async def test_the_callers_own_timeout_is_the_callers() -> None:
+    async with RawServer(endless) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.05), client.stream("hi") as stream:
+                await stream.final()
+        assert not isinstance(caught.value, InferenceError)
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+async def test_closing_the_client_ends_its_streams() -> None:
+    async with RawServer(endless) as server:
+        client = InferenceClient(f"{server.url}/v1", model="m")
+        stream = client.stream("hi")
+        await anext(stream)
+        reader = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.01)
+        await client.aclose()
+        with pytest.raises(ClientClosedError, match="client was closed"):
+            await asyncio.wait_for(reader, 5)
+
+
+async def test_twenty_streams_in_a_row_use_one_connection() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(HELLO, end=False)
+        await asyncio.sleep(0.002)  # the last HTTP chunk comes late, as from real servers
+        await connection.send(b"0\r\n\r\n")
+
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        for _ in range(20):
+            async with client.stream("hi") as stream:
+                assert (await stream.final()).text == "Hello"
+        assert server.connections == 1
+        assert len(server.requests) == 20
+
+
+async def test_a_server_that_never_ends_its_body_does_not_hold_the_stream() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(HELLO, end=False)
+        await connection.gone.wait()
+
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        async with client.stream("hi") as stream:
+            assert (await stream.final()).text == "Hello"
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+# Time
+
+
+async def test_first_token() -> None:
+    client = scripted(ScriptedReply([b": ping\n\n", 30.0]), timeouts=Timeouts(first_token=0.05))
+    with pytest.raises(APITimeoutError) as caught:
+        await client.stream("hi").final()
+    assert caught.value.phase == "first_token"
+    assert caught.value.chunks == 0
+
+
+async def test_between_tokens_is_not_fed_by_signs_of_life() -> None:
+    alive: list[Piece] = [piece for _ in range(200) for piece in (0.01, b": ping\n\n", event(chunk("")))]
+    client = scripted(ScriptedReply([event(chunk("Hel")), *alive]), timeouts=Timeouts(between_tokens=0.1))
+    with pytest.raises(APITimeoutError) as caught:
+        await client.stream("hi").final()
+    assert caught.value.phase == "between_tokens"
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Hel"
+    assert caught.value.chunks > 1
+
+
+async def test_between_tokens_is_fed_by_text() -> None:
+    slow: list[Piece] = [piece for _ in range(5) for piece in (0.06, event(chunk("x")))]
+    client = scripted(ScriptedReply([*slow, DONE]), timeouts=Timeouts(first_token=0.2, between_tokens=0.2))
+    assert (await client.stream("hi").final()).text == "xxxxx"
+
+
+async def test_total() -> None:
+    slow: list[Piece] = [piece for _ in range(100) for piece in (0.02, event(chunk("x")))]
+    client = scripted(ScriptedReply(slow), timeouts=Timeouts(total=0.15))
+    with pytest.raises(APITimeoutError) as caught:
+        await client.stream("hi").final()
+    assert caught.value.phase == "total"
+    assert caught.value.partial is not None
+    assert caught.value.partial.text.startswith("x")
+
+
+async def test_limits_can_be_switched_off() -> None:
+    off = Timeouts(connect=None, first_token=None, between_tokens=None, total=None)
+    client = scripted(ScriptedReply([HELLO]), timeouts=off)
+    assert (await client.stream("hi").final()).text == "Hello"
+
+
+async def test_an_error_before_the_stream_comes_from_entering_it() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(json_reply({"error": {"message": "busy"}}, "429 Too Many Requests", ["retry-after: 7"]))
+
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        with pytest.raises(RateLimitError) as caught:
+            async with client.stream("hi"):
+                pytest.fail("the context was entered")
+        assert caught.value.retry_after == 7
+        assert not hasattr(caught.value, "partial")
