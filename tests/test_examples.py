@@ -1,0 +1,45 @@
+"""Every example runs as it is, against the emulator, and prints what it should."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+WORDS = {
+    "basic.py": ["Linguists count roughly 7,000 living languages", "finish reason: stop", "tokens: 67"],
+    "streaming.py": ["a matter of debate.\nfinish reason: stop\ntokens: 67"],
+    "tools.py": ["the model calls get_flight_info", "The train at 09:40 gets you there"],
+    "json_mode.py": ["About 7,100 languages are spoken today"],
+    "extra_parameters.py": [
+        "passed through: 48 log",
+        "dropped: logprobs is None",
+        "refused: Extra parameters ['logprobs']",
+    ],
+    "content_filter.py": ["refused for: violence", "finish reason: content_filter"],
+}
+
+
+def test_every_example_is_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(WORDS)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_example(name: str) -> None:
+    assert len((EXAMPLES / name).read_text().splitlines()) < 60
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PYTHONASYNCIODEBUG": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    for words in WORDS[name]:
+        assert words in done.stdout
+    assert done.stderr.count("\n") == 1, "one line on stderr: that it is the emulator"
+    assert "no endpoint is set: asking the emulator" in done.stderr

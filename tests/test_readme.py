@@ -1,0 +1,56 @@
+"""The README: its code runs, and its promises about itself hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference_async.emulator import Emulator, Script
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_exactly_two_commands_each_one_line_with_an_environment_of_its_own() -> None:
+    commands = [block.strip() for block in blocks("bash")]
+    assert len(commands) == 2
+    for command, environment in zip(commands, (".venv", ".venv-test"), strict=True):
+        assert "\n" not in command
+        assert command.startswith(f"python3 -m venv {environment} && {environment}/bin/pip install ")
+    assert commands[0].endswith('.venv/bin/inference-async chat "How many languages are in the world?"')
+    assert commands[1].endswith(".venv-test/bin/python -m pytest -q")
+
+
+def test_what_the_first_command_prints_is_what_the_script_says() -> None:
+    (printed,) = blocks("text")
+    basic = next(rule for rule in Script.shipped().rules if rule.name == "basic")
+    assert printed.strip() == basic.answer.content
+
+
+async def test_the_code_runs_as_it_stands(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", emulator.models_url)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
+    import asyncio
+
+    (code,) = blocks("python")
+    run = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    out, err = await asyncio.wait_for(run.communicate(), 30)
+    assert run.returncode == 0, err.decode()
+    assert out.decode().endswith("debate.Usage(prompt_tokens=19, completion_tokens=48, total_tokens=67)\n")
+
+
+def test_every_name_in_the_readme_exists() -> None:
+    for name in re.findall(r"`examples/(\w+\.py)`", TEXT):
+        assert (ROOT / "examples" / name).exists()
+    for name in ("InferenceClient", "IncompleteStreamError"):
+        assert name in TEXT

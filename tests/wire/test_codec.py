@@ -1,0 +1,436 @@
+"""Bytes to Structs on two paths, and back: nothing the service sends is lost, nothing it sends crashes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from inference_async.types import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    Delta,
+    FunctionCall,
+    FunctionCallDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from inference_async.wire.codec import (
+    DecodeFailure,
+    decode_chunk,
+    decode_completion,
+    decode_json,
+    encode,
+    lenient,
+    plain,
+)
+
+USAGE: Final[dict[str, Any]] = {
+    "prompt_tokens": 3,
+    "completion_tokens": 4,
+    "total_tokens": 7,
+    "prompt_tokens_details": {"cached_tokens": 1},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+
+CHUNKS: Final[dict[str, dict[str, Any]]] = {
+    "empty": {},
+    "text": {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "m",
+        "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}, "finish_reason": None}],
+    },
+    "created float": {"created": 1700000000.5},
+    "no choices, usage": {"choices": [], "usage": USAGE},
+    "usage null": {"choices": [{"index": 0, "delta": {}}], "usage": None},
+    "annotation without delta": {
+        "id": "",
+        "created": 0,
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": None,
+                "content_filter_results": {"hate": {"filtered": False, "severity": "safe"}},
+                "content_filter_offsets": {"check_offset": 1, "start_offset": 1, "end_offset": 9},
+                "content_filter_raw": [{"x": 1}],
+            }
+        ],
+    },
+    "prompt filter": {"id": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]},
+    "tool call": {
+        "choices": [
+            {
+                "index": 1,
+                "delta": {
+                    "content": None,
+                    "tool_calls": [
+                        {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+                    ],
+                },
+            }
+        ]
+    },
+    "arguments null": {"choices": [{"delta": {"tool_calls": [{"function": {"name": None, "arguments": None}}]}}]},
+    "arguments object": {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": {"a": [1]}}}]}}]},
+    "call_id null": {"choices": [{"delta": {"tool_calls": [{"function": {"call_id": None}}]}}]},
+    "reasoning": {"choices": [{"delta": {"reasoning_content": "hm", "reasoning": "hm", "refusal": None}}]},
+    "content parts": {"choices": [{"delta": {"content": [{"type": "thinking", "thinking": "hm"}]}}]},
+    "text that looks like other things": {
+        "id": "1",
+        "choices": [{"delta": {"content": "null", "reasoning": "true", "refusal": "1.5"}, "finish_reason": "null"}],
+    },
+    "logprobs": {"choices": [{"logprobs": {"content": [{"token": "a", "logprob": -0.5, "bytes": None}]}}]},
+    "names": {"system_fingerprint": "fp", "service_tier": "default", "obfuscation": "xxxx"},
+}
+
+COMPLETIONS: Final[dict[str, dict[str, Any]]] = {
+    "empty": {},
+    "text": {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}],
+        "usage": USAGE,
+    },
+    "role missing": {"choices": [{"message": {"content": "a"}}]},
+    "tool calls": {
+        "choices": [
+            {
+                "message": {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {
+                            "id": "c1",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": "null", "call_id": None},
+                        }
+                    ],
+                }
+            }
+        ]
+    },
+    "message parts": {"choices": [{"message": {"role": "assistant", "content": [{"type": "text", "text": "a"}]}}]},
+    "filters": {"prompt_filter_results": [], "choices": [{"content_filter_results": {"custom_blocklists": []}}]},
+}
+
+
+def as_bytes(obj: Any) -> bytes:
+    return json.dumps(obj).encode()
+
+
+@pytest.mark.parametrize("obj", CHUNKS.values(), ids=CHUNKS)
+def test_both_paths_read_a_chunk_alike(obj: dict[str, Any]) -> None:
+    fast = decode_chunk(as_bytes(obj))
+    assert lenient(decode_json(as_bytes(obj)), ChatCompletionChunk) == fast
+    assert fast.unknown_fields is None
+
+
+@pytest.mark.parametrize("obj", COMPLETIONS.values(), ids=COMPLETIONS)
+def test_both_paths_read_a_completion_alike(obj: dict[str, Any]) -> None:
+    fast = decode_completion(as_bytes(obj))
+    assert lenient(decode_json(as_bytes(obj)), ChatCompletion) == fast
+    assert fast.unknown_fields is None
+
+
+def test_unknown_fields_of_a_chunk_at_every_level() -> None:
+    obj = {
+        "id": "c",
+        "top": 1,
+        "choices": [
+            {
+                "index": 0,
+                "in_choice": [1],
+                "delta": {
+                    "content": "a",
+                    "in_delta": {"deep": [{"x": None}]},
+                    "tool_calls": [
+                        {
+                            "index": 0,
+                            "extra_content": {"google": {"thought_signature": "s"}},
+                            "function": {"name": "f", "in_function": None},
+                        }
+                    ],
+                },
+            }
+        ],
+        "usage": {
+            "total_tokens": 7,
+            "cost": 0.5,
+            "prompt_tokens_details": {"cached_tokens": 1, "in_prompt": 1},
+            "completion_tokens_details": {"total_tokens": 4},
+        },
+    }
+    with pytest.raises(DecodeFailure):
+        decode_chunk(as_bytes(obj))
+    chunk = lenient(obj, ChatCompletionChunk)
+    choice = chunk.choices[0]
+    assert chunk.extra == {"top": 1}
+    assert choice.extra == {"in_choice": [1]}
+    assert choice.delta.extra == {"in_delta": {"deep": [{"x": None}]}}
+    assert choice.delta.tool_calls is not None
+    call = choice.delta.tool_calls[0]
+    assert call.extra == {"extra_content": {"google": {"thought_signature": "s"}}}
+    assert call.function is not None
+    assert call.function.extra == {"in_function": None}
+    assert chunk.usage is not None
+    assert chunk.usage.extra == {"cost": 0.5}
+    assert chunk.usage.prompt_tokens_details is not None
+    assert chunk.usage.prompt_tokens_details.extra == {"in_prompt": 1}
+    assert chunk.usage.completion_tokens_details is not None
+    assert chunk.usage.completion_tokens_details.extra == {"total_tokens": 4}
+    back = plain(chunk)
+    assert back["top"] == 1
+    assert back["usage"] == obj["usage"]
+    assert back["choices"][0]["in_choice"] == [1]
+    assert back["choices"][0]["delta"] == {
+        "content": "a",
+        "in_delta": {"deep": [{"x": None}]},
+        "tool_calls": [
+            {
+                "index": 0,
+                "extra_content": {"google": {"thought_signature": "s"}},
+                "function": {"name": "f", "in_function": None},
+            }
+        ],
+    }
+
+
+def test_unknown_fields_of_a_completion_at_every_level() -> None:
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "a",
+        "context": {"citations": []},
+        "tool_calls": [
+            {
+                "id": "c1",
+                "type": "function",
+                "index": 0,
+                "function": {"name": "f", "arguments": "{}", "note": "n"},
+                "extra_content": {"s": 1},
+            }
+        ],
+    }
+    obj: dict[str, Any] = {
+        "id": "c",
+        "moderation": {"flagged": False},
+        "choices": [{"index": 0, "message": message, "stop_reason": 128009}],
+        "usage": {"total_tokens": 1, "queue_time": 0.25},
+    }
+    completion = lenient(obj, ChatCompletion)
+    assert completion.extra == {"moderation": {"flagged": False}}
+    assert completion.choices[0].extra == {"stop_reason": 128009}
+    assert completion.message.extra == {"context": {"citations": []}}
+    assert completion.tool_calls[0].extra == {"index": 0, "extra_content": {"s": 1}}
+    assert completion.tool_calls[0].function.extra == {"note": "n"}
+    assert completion.usage is not None
+    assert completion.usage.extra == {"queue_time": 0.25}
+    assert plain(completion.message) == message
+    back = plain(completion)
+    assert back["moderation"] == {"flagged": False}
+    assert back["choices"][0]["stop_reason"] == 128009
+    assert back["usage"] == {"total_tokens": 1, "queue_time": 0.25}
+
+
+RIGHT: Final[dict[str, tuple[type[msgspec.Struct], dict[str, Any], msgspec.Struct]]] = {
+    "choices null": (ChatCompletionChunk, {"choices": None}, ChatCompletionChunk()),
+    "names null": (
+        ChatCompletionChunk,
+        {"id": None, "object": None, "created": None, "model": None},
+        ChatCompletionChunk(),
+    ),
+    "delta null": (ChunkChoice, {"index": None, "delta": None}, ChunkChoice()),
+    "message null": (Choice, {"message": None}, Choice()),
+    "tool calls null": (AssistantMessage, {"tool_calls": None, "content": None}, AssistantMessage()),
+    "function null": (ToolCallDelta, {"index": 0, "function": None}, ToolCallDelta(index=0)),
+    "call function null": (ToolCall, {"id": "c", "type": None, "function": None}, ToolCall(id="c")),
+    "arguments null": (FunctionCall, {"name": "f", "arguments": None}, FunctionCall(name="f")),
+    "arguments object": (FunctionCall, {"arguments": {"a": [1, "é"]}}, FunctionCall(arguments='{"a":[1,"é"]}')),
+    "arguments list": (FunctionCall, {"arguments": [1]}, FunctionCall(arguments="[1]")),
+    "arguments number": (FunctionCall, {"arguments": 5}, FunctionCall(arguments="5")),
+    "usage null": (Usage, {"prompt_tokens": None, "total_tokens": 1}, Usage(total_tokens=1)),
+    "tokens as floats": (Usage, {"prompt_tokens": 3.0, "total_tokens": 7.0}, Usage(prompt_tokens=3, total_tokens=7)),
+    "tokens as text": (Usage, {"prompt_tokens": "3"}, Usage(prompt_tokens=3)),
+    "index as float": (ChunkChoice, {"index": 1.0}, ChunkChoice(index=1)),
+    "call index as text": (ToolCallDelta, {"index": "1"}, ToolCallDelta(index=1)),
+    "created as text": (ChatCompletionChunk, {"created": "1700000000"}, ChatCompletionChunk(created=1700000000)),
+    "id as number": (ChatCompletionChunk, {"id": 7}, ChatCompletionChunk(id="7")),
+    "call id as number": (ToolCall, {"id": 7}, ToolCall(id="7")),
+    "role user": (AssistantMessage, {"role": "user", "content": "a"}, AssistantMessage(content="a")),
+    "role null": (AssistantMessage, {"role": None, "content": "a"}, AssistantMessage(content="a")),
+    "role number": (AssistantMessage, {"role": 5, "content": "a"}, AssistantMessage(content="a")),
+    "role of a delta": (Delta, {"role": "model"}, Delta(role="model")),
+    # The same holds where null is allowed: "another value where text is expected becomes its JSON text".
+    "delta call id as number": (ToolCallDelta, {"id": 7}, ToolCallDelta(id="7")),
+    "delta function name as number": (FunctionCallDelta, {"name": 7}, FunctionCallDelta(name="7")),
+    "finish reason as number": (ChunkChoice, {"finish_reason": 7}, ChunkChoice(finish_reason="7")),
+    "fingerprint as number": (
+        ChatCompletionChunk,
+        {"system_fingerprint": 7},
+        ChatCompletionChunk(system_fingerprint="7"),
+    ),
+    "refusal as object": (Delta, {"refusal": {"a": 1}}, Delta(refusal='{"a":1}')),
+}
+
+
+@pytest.mark.parametrize(("cls", "obj", "expected"), RIGHT.values(), ids=RIGHT)
+def test_put_right(cls: type[msgspec.Struct], obj: dict[str, Any], expected: msgspec.Struct) -> None:
+    assert lenient(obj, cls) == expected
+
+
+@pytest.mark.parametrize(
+    ("cls", "obj"),
+    [
+        pytest.param(ChatCompletionChunk, {"choices": "x"}, id="choices text"),
+        pytest.param(ChatCompletionChunk, {"choices": {}}, id="choices object"),
+        pytest.param(ChatCompletionChunk, {"choices": [1]}, id="choice number"),
+        pytest.param(ChatCompletionChunk, {"choices": [{"delta": []}]}, id="delta list"),
+        pytest.param(ChatCompletionChunk, {"usage": [1]}, id="usage list"),
+        pytest.param(ChatCompletionChunk, {"usage": {"total_tokens": "many"}}, id="tokens words"),
+        pytest.param(ChatCompletion, {"choices": [{"message": "x"}]}, id="message text"),
+        pytest.param(AssistantMessage, {"content": 5}, id="content number"),
+        pytest.param(ChatCompletionChunk, [], id="list"),
+        pytest.param(ChatCompletionChunk, "x", id="text"),
+        pytest.param(ChatCompletionChunk, None, id="null"),
+    ],
+)
+def test_another_shape_altogether(cls: type[msgspec.Struct], obj: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        lenient(obj, cls)
+    assert issubclass(msgspec.ValidationError, DecodeFailure)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Names that belong to this package, sent by a hostile server
+
+HOSTILE: Final[list[Any]] = [5, "x", [1], None, True, {}, {"id": "spoof"}, {"role": "system"}, {"*": {"*": {}}}]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=str)
+@pytest.mark.parametrize("key", ["*", "*meta"])
+@pytest.mark.parametrize("more", [{}, {"other": 1}], ids=["alone", "with another"])
+def test_own_names_never_crash(key: str, value: Any, more: dict[str, Any]) -> None:
+    inner = {key: value, **more}
+    obj = {
+        **inner,
+        "choices": [{**inner, "message": {**inner, "tool_calls": [{**inner, "function": inner}]}}],
+        "usage": inner,
+    }
+    for cls, fast in ((ChatCompletion, decode_completion), (ChatCompletionChunk, decode_chunk)):
+        with contextlib.suppress(DecodeFailure):
+            fast(as_bytes(obj))
+        try:
+            read = lenient(obj, cls)
+        except DecodeFailure:
+            continue
+        plain(read)
+
+
+def test_own_name_does_not_overwrite_a_field() -> None:
+    chunk = decode_or_lenient(b'{"id":"true","*":{"id":"spoof"}}')
+    assert chunk.id == "true"
+    assert plain(chunk)["id"] == "true"
+
+
+def test_own_name_does_not_change_the_role_of_a_message() -> None:
+    try:
+        completion = decode_completion(b'{"choices":[{"message":{"content":"a","*":{"role":"system"}}}]}')
+    except DecodeFailure:
+        completion = lenient(
+            {"choices": [{"message": {"content": "a", "*": {"role": "system"}}}]},
+            ChatCompletion,
+        )
+    assert plain(completion.message)["role"] == "assistant"
+
+
+def test_own_name_is_not_lost_beside_another_unknown_field() -> None:
+    chunk = lenient({"*": {"a": 1}, "b": 2}, ChatCompletionChunk)
+    assert "a" in str(chunk.extra)
+    assert chunk.extra["b"] == 2
+
+
+def decode_or_lenient(data: bytes) -> ChatCompletionChunk:
+    try:
+        return decode_chunk(data)
+    except DecodeFailure:
+        return lenient(decode_json(data), ChatCompletionChunk)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"*": {"a": 1}}, id="object"),
+        pytest.param({"*": "a"}, id="text"),
+        pytest.param({"*": {}}, id="empty"),
+        pytest.param({"paths": {"*": ["src/*"]}}, id="deeper"),
+    ],
+)
+def test_a_star_of_the_callers_own_data_stays(value: dict[str, Any]) -> None:
+    message = {"role": "user", "content": [{"type": "document", "document": value}]}
+    assert plain(message) == message
+    struct = AssistantMessage(content=[{"type": "document", "document": value}])
+    assert plain(struct)["content"] == [{"type": "document", "document": value}]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bad JSON
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="cut"),
+        pytest.param(b"[DONE]", id="end mark"),
+        pytest.param(b'{"id":"a"}{}', id="glued"),
+        pytest.param(b'{"id":"\xff"}', id="invalid UTF-8"),
+        pytest.param(b'{"id":"\\ud800"}', id="lone surrogate"),
+        pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
+        pytest.param(b"[" * 100_000, id="deep, cut"),
+        pytest.param(b"[" * 100_000 + b"]" * 100_000, id="deep arrays"),
+        pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, id="deep objects"),
+        pytest.param(b'{"id":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep in an unknown field"),
+        pytest.param(b'{"usage":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}", id="deep in usage"),
+    ],
+)
+def test_bad_json(data: bytes) -> None:
+    for decode in (decode_json, decode_chunk, decode_completion):
+        with pytest.raises(DecodeFailure):
+            decode(data)
+
+
+def test_decode_json_keeps_numbers_and_order() -> None:
+    assert decode_json(b'{"b":1,"a":[1.5,true,null,"\\u00e9"]}') == {"b": 1, "a": [1.5, True, None, "é"]}
+    assert list(decode_json(b'{"b":1,"a":2}')) == ["b", "a"]
+
+
+def test_plain_leaves_the_original_alone() -> None:
+    message = AssistantMessage(content="a", unknown_fields={"x": {"y": 1}})
+    twin = AssistantMessage(content="a", unknown_fields={"x": {"y": 1}})
+    plain(message)["x"]["y"] = 2
+    assert message == twin
+
+
+def test_lenient_leaves_the_original_alone() -> None:
+    obj = {"id": None, "choices": [{"delta": None, "x": 1}], "y": 2}
+    lenient(obj, ChatCompletionChunk)
+    assert obj == {"id": None, "choices": [{"delta": None, "x": 1}], "y": 2}
+
+
+def test_plain_of_a_message_without_calls_says_nothing_of_calls() -> None:
+    assert plain(AssistantMessage(content="a")) == {"role": "assistant", "content": "a"}
+
+
+def test_encode_of_a_struct_without_extra_shows_no_own_name() -> None:
+    for value in (ChatCompletionChunk(), AssistantMessage(), ToolCall(), FunctionCall(), Usage(), Delta()):
+        assert b'"*"' not in encode(value)
