@@ -90,7 +90,6 @@ def run(args: Sequence[str] | None = None) -> int:
         click.echo(f"error: {error}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
-        click.echo(err=True)
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, as `head` does. Python would complain once more when it closes stdout.

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from ..errors import InferenceError
 from ..local import connect
 from ..types import ChatCompletion, Message, SystemMessage, UserMessage
 
@@ -29,9 +30,14 @@ async def chat(
         started = now()
         first: float | None = None
         async with client.stream(messages, **options) as stream:
-            async for text in stream.text():
-                first = first if first is not None else now() - started
-                show(text)
+            try:
+                async for text in stream.text():
+                    first = first if first is not None else now() - started
+                    show(text)
+            except InferenceError:
+                if first is not None and sys.stdout.isatty():
+                    show("\n")  # so that the error has a line of its own
+                raise
         completion = stream.completion
         if first is not None:
             show("\n")

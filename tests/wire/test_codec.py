@@ -327,7 +327,7 @@ def test_own_names_never_crash(key: str, value: Any, more: dict[str, Any]) -> No
         "usage": inner,
     }
     for cls, fast in ((ChatCompletion, decode_completion), (ChatCompletionChunk, decode_chunk)):
-        with contextlib.suppress(DecodeFailure):
+        with contextlib.suppress(*DecodeFailure):
             fast(as_bytes(obj))
         try:
             read = lenient(obj, cls)

@@ -1,0 +1,256 @@
+"""The terminal, as a process: what it prints where, how it ends, and that it goes when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from inference_async import InferenceClient
+from inference_async.emulator import Emulator
+from tests.support import STREAM_HEAD, Connection, RawServer, chunk, event
+
+QUESTION = "How many languages are in the world?"
+ANSWER = "Linguists count roughly 7,000 living languages."
+
+
+@asynccontextmanager
+async def running(*args: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "inference_async",
+        *args,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **(env or {})},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def run(*args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    async with running(*args, env=env) as process:
+        out, err = await asyncio.wait_for(process.communicate(stdin), 30)
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+
+async def test_with_no_endpoint_it_asks_the_emulator_and_says_so() -> None:
+    code, out, err = await run("chat", QUESTION)
+    assert code == 0
+    assert out.startswith(ANSWER)
+    assert out.endswith("debate.\n")
+    first, second = err.splitlines()
+    assert re.fullmatch(
+        r"no endpoint is set: asking the emulator at http://127\.0\.0\.1:\d+; it has no model and answers from a "
+        r"script",
+        first,
+    )
+    assert re.fullmatch(
+        r"emulator/demo, 19 \+ 48 = 67 tokens, first text after \d\.\d\d s, \d\.\d\d s in all",
+        second,
+    )
+
+
+@pytest.mark.parametrize("args", [("chat",), ("chat", "-")])
+async def test_the_prompt_may_be_piped_in(args: tuple[str, ...]) -> None:
+    code, out, _ = await run(*args, stdin="Grüße, 世界\n".encode())
+    assert (code, out) == (0, "Grüße, 世界\n")
+
+
+async def test_with_an_endpoint_it_goes_there(emulator: Emulator) -> None:
+    env = {"AZURE_INFERENCE_ENDPOINT": emulator.models_url, "AZURE_INFERENCE_CREDENTIAL": str(emulator.key)}
+    code, out, err = await run("chat", "hello", "--model", "mine", "--system", "be brief", env=env)
+    assert (code, out) == (0, "hello\n")
+    assert "no endpoint" not in err
+    assert err.startswith("emulator/mine, ")
+    assert emulator.requests == 1
+    env = {"OPENAI_BASE_URL": emulator.openai_url, "OPENAI_API_KEY": str(emulator.key), "OPENAI_MODEL": "v1"}
+    code, out, err = await run("chat", "hello", env=env)
+    assert (code, out, err[:12]) == (0, "hello\n", "emulator/v1,")
+
+
+async def test_options() -> None:
+    code, out, err = await run("chat", QUESTION, "--max-tokens", "3", "--temperature", "0")
+    assert code == 0
+    assert ANSWER.startswith(out.rstrip())
+    assert "the answer is cut: it reached the limit of tokens" in err
+    code, out, _ = await run("chat", "x", "--json")
+    assert out == '{"echo": "x"}\n'
+
+
+async def test_a_wrong_key_is_one_line(emulator: Emulator) -> None:
+    env = {"AZURE_INFERENCE_ENDPOINT": emulator.models_url, "AZURE_INFERENCE_CREDENTIAL": "wrong-key-9"}
+    code, out, err = await run("chat", "hi", "--model", "m", env=env)
+    assert (code, out) == (1, "")
+    assert re.fullmatch(r"error: got 401 from http://127\.0\.0\.1:\d+/models/chat/completions: Access denied .*\n", err)
+    assert "check the key" in err
+    assert "wrong-key-9" not in err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("chat", "hi", "--endpoint", "http://127.0.0.1:9/v1"), 1, "error: no connection to 127.0.0.1:9"),
+        (("chat", "hi", "--endpoint", "x.openai.azure.com"), 1, "error: got an endpoint without http"),
+        (("chat", "hi", "--endpoint", "https://x.openai.azure.com"), 1, "/openai/v1"),
+        (("chat", "[content-filter]"), 1, "content safety refused the prompt for violence"),
+        (("chat", ""), 2, "got an empty prompt"),
+        (("chat", "hi", "--max-tokens", "0"), 2, "0 is not in the range"),
+        (("frob",), 2, "No such command 'frob'"),
+        (("serve", "--script", "/nonexistent.json"), 2, "does not exist"),
+    ],
+)
+async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], code: int, words: str) -> None:
+    got, out, err = await run(*args)
+    assert (got, out) == (code, "")
+    assert words in err
+    assert "Traceback" not in err
+    if code == 1:
+        assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
+        assert err.splitlines()[-1].startswith("error: ")
+
+
+async def test_a_filtered_answer_is_no_success() -> None:
+    code, out, err = await run("chat", "[answer-filter]")
+    assert (code, out) == (1, "This sentence begins well\n")
+    assert "cut by content safety" in err
+
+
+async def test_a_cut_stream_is_no_success() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(event(chunk("Hel")))
+
+    async with RawServer(answer) as server:
+        code, out, err = await run("chat", "hi", "--endpoint", f"{server.url}/v1")
+    assert code == 1
+    assert out == "Hel"
+    assert "error: the stream ended after 1 chunks without a finish reason" in err
+
+
+async def test_text_comes_as_it_arrives_and_ctrl_c_ends_it() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(event(chunk("Hello")), end=False)
+        await connection.gone.wait()
+
+    async with RawServer(answer) as server, running("chat", "hi", "--endpoint", f"{server.url}/v1") as process:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readexactly(5), 30) == b"Hello", "before the stream has ended"
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 130
+        assert err == b"\n"
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+async def test_a_reader_that_leaves_is_no_traceback() -> None:
+    command = f"{sys.executable} -W error -m inference_async chat '{QUESTION}' | head -c 9"
+    process = await asyncio.create_subprocess_shell(command, stdout=PIPE, stderr=PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert out == b"Linguists"
+    assert b"Traceback" not in err
+    assert b"Exception" not in err
+
+
+async def test_a_terminal_gets_no_control_characters() -> None:
+    script = (
+        b"data: " + b'{"choices":[{"index":0,"delta":{"content":"a\\u001b[2Jb\\tc\\n"},"finish_reason":"stop"}]}\n\n'
+    )
+
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(script)
+
+    ours, theirs = pty.openpty()
+    async with RawServer(answer) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "inference_async", "chat", "hi", "--endpoint", f"{server.url}/v1"),
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+        )
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    os.close(theirs)
+    shown = os.read(ours, 1000)
+    os.close(ours)
+    assert shown == b"a[2Jb\tc\r\n\r\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serve_until_told_to_stop(number: signal.Signals) -> None:
+    async with running("serve", "--port", "0", "--key", "k-1", "--pace", "0") as process:
+        assert process.stdout is not None
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(3)]
+        found = re.search(
+            r"AZURE_INFERENCE_ENDPOINT=(http://127\.0\.0\.1:\d+/models) +# or (http\S+/openai/v1)", lines[1]
+        )
+        assert found
+        assert lines[2].strip() == "export AZURE_INFERENCE_CREDENTIAL=k-1"
+        for url in found.groups():
+            async with InferenceClient(url, "k-1", model="m") as client:
+                assert (await client.complete("hello")).text == "hello"
+        process.send_signal(number)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, out, err) == (0, b"", b"")
+
+
+async def test_serve_with_a_script_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text('{"rules": [{"answer": {"content": "from the script"}}]}')
+    async with running("serve", "--port", "0", "--script", str(path)) as process:
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readline(), 30)
+        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        found = re.search(r"=(http\S+)", line)
+        assert found
+        async with InferenceClient(found[1], "emulator-key", model="m") as client:
+            assert (await client.complete("hello")).text == "from the script"
+        process.terminate()
+
+
+async def test_serve_on_a_port_that_is_taken(emulator: Emulator) -> None:
+    port = emulator.url.rpartition(":")[2]
+    code, _, err = await run("serve", "--port", port)
+    assert code == 1
+    assert err.startswith(f"error: port {port} cannot be listened on: ")
+
+
+async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text('{"rules": 5}')
+    code, _, err = await run("serve", "--script", str(path))
+    assert code == 1
+    assert err == f"error: '{path}': this is no script: Expected `array`, got `int` - at `$.rules`\n"
+
+
+@pytest.mark.parametrize("args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("--version",)])
+async def test_help(args: tuple[str, ...]) -> None:
+    code, out, err = await run(*args)
+    assert (code, err) == (0, "")
+    assert "inference-async" in out
+
+
+async def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError(\"No module named 'click'\", name='click')\n")
+    code, out, err = await run("chat", "hi", env={"PYTHONPATH": str(tmp_path)})
+    assert (code, out) == (1, "")
+    assert err == "error: the command line needs click; install it with: pip install 'inference-async[cli]'\n"
