@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from .client import InferenceClient
@@ -20,7 +20,7 @@ def _to_stderr(note: str) -> None:
 @asynccontextmanager
 async def connect(
     endpoint: str | None = None, *, model: str | None = None, note: Callable[[str], None] = _to_stderr
-) -> AsyncIterator[InferenceClient]:
+) -> AsyncGenerator[InferenceClient, None]:
     """A client of the endpoint given, or of the environment's, or of an emulator that lives as long as the client.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -53,7 +54,7 @@ async def chat(
 def _shower() -> Callable[[str], None]:
     """Writes text to stdout at once; on a terminal without control characters, which could drive it."""
     stdout = sys.stdout
-    if hasattr(stdout, "reconfigure"):
+    if isinstance(stdout, io.TextIOWrapper):
         stdout.reconfigure(errors="replace")
     is_terminal = stdout.isatty()
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from ..types.base import is_array, is_object
 from ..types.messages import text_of
 from ..wire.codec import plain
 from .script import Answer, Script, tokens_of
@@ -142,7 +143,7 @@ def check_body(dialect: Dialect, given: Any, mode: str | None, script: Script) -
     Raises:
         Refusal: 400 for what is no request, 422 for what the model does not support.
     """
-    if not isinstance(given, dict):
+    if not is_object(given):
         raise _invalid("We could not parse the JSON body of your request.")
     body: dict[str, Any] = given
     known = _KNOWN if dialect == "models" else _KNOWN_V1
@@ -167,7 +168,7 @@ def check_body(dialect: Dialect, given: Any, mode: str | None, script: Script) -
     for row in script.models[body["model"]].unsupported if body["model"] in script.models else ():
         name, _, value = row.partition("=")
         got = body.get(name)
-        kind = got.get("type") if isinstance(got, dict) else got
+        kind = got.get("type") if is_object(got) else got
         if got is not None and (not value or value == kind):
             raise Refusal(
                 422,
@@ -246,7 +247,7 @@ class _Told:
         whole = len(self.tokens)
         if answer.filtered is not None:
             self._cut(answer.filtered, "content_filter")
-        stops = body.get("stop") or []
+        stops: str | list[str] = body.get("stop") or []
         for stop in [stops] if isinstance(stops, str) else stops:
             at = "".join(self.tokens).find(stop)
             if at >= 0:
@@ -281,7 +282,8 @@ def _chunks(
     On `/models` usage comes with the finish reason, unasked; on `/openai/v1` in a chunk of its own, and only if asked.
     """
     separate = dialect == "openai-v1"
-    asked = bool((body.get("stream_options") or {}).get("include_usage"))
+    options = body.get("stream_options")
+    asked = is_object(options) and bool(options.get("include_usage"))
 
     def chunk(
         delta: dict[str, Any], finish: str | None = None, logprob: dict[str, Any] | None = None
@@ -318,10 +320,10 @@ def _logprob(token: str) -> dict[str, Any]:
 
 
 def _check_messages(messages: Any) -> None:
-    if not isinstance(messages, list) or not messages:
+    if not is_array(messages) or not messages:
         raise _invalid("'messages' must be a list of at least one message.", param="messages")
     for index, message in enumerate(messages):
-        role = message.get("role") if isinstance(message, dict) else None
+        role = message.get("role") if is_object(message) else None
         if role not in _ROLES:
             raise _invalid(f"Invalid value: {role!r}. Supported values are: {_ROLES}.", param=f"messages[{index}].role")
         if role == "tool" and not message.get("tool_call_id"):

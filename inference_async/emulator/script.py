@@ -32,6 +32,7 @@ import msgspec
 
 from ..errors import ConfigurationError
 from ..types import ToolCall, Usage
+from ..types.base import is_object
 from ..types.messages import text_of
 
 __all__ = ["Answer", "Match", "Model", "Pace", "Rule", "Script", "tokens_of"]
@@ -62,8 +63,9 @@ class Match(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Whether a request body fits."""
         last = body["messages"][-1]
         text = text_of(last.get("content"))
-        asked = (body.get("response_format") or {}).get("type")
-        tools = [(tool.get("function") or {}).get("name") for tool in body.get("tools") or []]
+        asked = _field(body.get("response_format"), "type")
+        offered: list[Any] = body.get("tools") or []
+        tools = [_field(_field(tool, "function"), "name") for tool in offered]
         return (
             (self.role is None or self.role == last.get("role"))
             and (self.content is None or self.content == text)
@@ -165,7 +167,7 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 return rule.answer
         said = [text_of(message.get("content")) for message in body["messages"] if message.get("role") == "user"]
         text = said[-1] if said else ""
-        wants_json = (body.get("response_format") or {}).get("type") == "json_object"
+        wants_json = _field(body.get("response_format"), "type") == "json_object"
         return Answer(content=json.dumps({"echo": text}, ensure_ascii=False) if wants_json else text)
 
 
@@ -174,6 +176,11 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
+def _field(value: Any, name: str) -> Any:
+    """A field of what should be an object, None if it is not."""
+    return value.get(name) if is_object(value) else None
+
+
 @cache
 def _shipped() -> Script:
-    return Script.from_json(resources.files(__package__).joinpath("script.json").read_bytes())
+    return Script.from_json(resources.files("inference_async.emulator").joinpath("script.json").read_bytes())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -125,7 +125,7 @@ class AiohttpTransport:
 
 
 @contextlib.contextmanager
-def _own_errors(call: Call, connect_timeout: float | None) -> Iterator[None]:
+def _own_errors(call: Call, connect_timeout: float | None) -> Generator[None, None, None]:
     started = time.monotonic()
     where = urlsplit(call.url).netloc
     try:

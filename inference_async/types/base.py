@@ -9,17 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-__all__ = ["EXTRA", "UNSET", "Open", "UnsetType"]
+__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_object"]
 
 EXTRA: Final = "*"
 """The wire name under which a Struct holds the fields it does not know."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether a JSON value is an array."""
+    return isinstance(value, list)
 
 
 class Open(

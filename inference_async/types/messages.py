@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .base import Open
+from .base import Open, is_object
 from .tools import ToolCall
 
 __all__ = [
@@ -156,4 +156,4 @@ def text_of(content: str | list[Any] | None) -> str:
         return content
     if not content:
         return ""
-    return "".join(part.get("text") or "" for part in content if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(part.get("text") or "" for part in content if is_object(part) and part.get("type") == "text")

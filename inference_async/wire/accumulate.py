@@ -24,7 +24,7 @@ from ..types import (
     ToolCallDelta,
     Usage,
 )
-from ..types.base import UNSET, UnsetType
+from ..types.base import UNSET, UnsetType, is_array
 from .codec import DecodeFailure, decode_json, encode
 
 __all__ = ["Accumulator"]
@@ -238,7 +238,7 @@ class _ChoiceState:
         joined: dict[str, Any] = {}
         for piece in self._logprobs:
             for name, value in piece.items():
-                if isinstance(value, list):
+                if is_array(value):
                     joined[name] = [*(joined.get(name) or []), *value]
                 elif value is not None or name not in joined:
                     joined[name] = value

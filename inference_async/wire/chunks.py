@@ -21,6 +21,7 @@ from ..types import (
     FunctionCallDelta,
     ToolCallDelta,
 )
+from ..types.base import is_object
 from .codec import DecodeFailure, decode_chunk, decode_json, encode, lenient
 from .response import describe_error, excerpt
 from .sse import ServerSentEvent
@@ -102,7 +103,7 @@ class ChunkDecoder:
                 return
 
     def _read(self, obj: Any, event: ServerSentEvent) -> Item:
-        if not isinstance(obj, dict):
+        if not is_object(obj):
             return StreamError(f"the stream holds an event that is no JSON object: {excerpt(event.data)}")
         if event.event == "error" or obj.get("error"):
             return _error_event(event, encode(obj))

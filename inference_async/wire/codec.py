@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_ty
 import msgspec
 
 from ..types import ChatCompletion, ChatCompletionChunk
-from ..types.base import EXTRA
+from ..types.base import EXTRA, is_array, is_object
 
 __all__ = ["DecodeFailure", "decode_chunk", "decode_completion", "decode_json", "encode", "lenient", "plain"]
 
@@ -82,7 +82,7 @@ def _describe(hint: Any) -> _Field:
 
 
 def _put_right(obj: Any, cls: type[msgspec.Struct]) -> Any:
-    if not isinstance(obj, dict):
+    if not is_object(obj):
         return obj
     fields = _fields(cls)
     known: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def _put_right(obj: Any, cls: type[msgspec.Struct]) -> Any:
             if field.nullable:
                 known[name] = None
         elif field.struct is not None:
-            if isinstance(value, list):
+            if is_array(value):
                 known[name] = [_put_right(item, field.struct) for item in value]
             else:
                 known[name] = _put_right(value, field.struct)
@@ -110,10 +110,10 @@ def _put_right(obj: Any, cls: type[msgspec.Struct]) -> Any:
 
 
 def _lift_extra(obj: Any) -> Any:
-    if isinstance(obj, dict):
+    if is_object(obj):
         extra = obj.pop(EXTRA, None)
         lifted = {name: _lift_extra(value) for name, value in obj.items()}
         return {**lifted, **extra} if extra else lifted
-    if isinstance(obj, list):
+    if is_array(obj):
         return [_lift_extra(item) for item in obj]
     return obj

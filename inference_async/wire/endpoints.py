@@ -167,7 +167,7 @@ def settings_from(environ: Mapping[str, str]) -> Settings:
     return Settings()
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: object) -> SplitResult:
     if not isinstance(url, str):
         raise ConfigurationError(f"got an endpoint of type {type(url).__name__}, expected a URL as text")
     text = url.strip()

@@ -134,7 +134,7 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"got {name}={value}, expected a finite number")
 
 
-def check_header(name: str, value: str) -> None:
+def check_header(name: object, value: object) -> None:
     """Refuse a header that would break out of its line; the message never quotes the value.
 
     Raises:
@@ -168,10 +168,11 @@ def _in_json(step: Callable[[Any], T], value: Any) -> T:
         raise ConfigurationError(f"got a request that JSON cannot say: {error}") from None
 
 
-def _messages(messages: Messages) -> list[Any]:
-    if isinstance(messages, (str, Mapping, *_MESSAGE_TYPES)):
+def _messages(messages: Any) -> list[Any]:
+    given: object = messages
+    if isinstance(given, (str, Mapping, *_MESSAGE_TYPES)):
         return [_message(messages, 0)]
-    if not isinstance(messages, list | tuple | Sequence):  # the first two only because asking an ABC is slow
+    if not isinstance(given, Sequence):
         raise ConfigurationError(f"got messages of type {type(messages).__name__}, expected text, a message, or a list")
     if not messages:
         raise ConfigurationError("got an empty list of messages, expected at least one")
@@ -186,11 +187,12 @@ def _message(message: Any, index: int) -> Any:
         return {"role": "assistant", "content": message.content, **plain(message)}
     if isinstance(message, _MESSAGE_TYPES):
         return message
-    if not isinstance(message, Mapping):
+    given: object = message
+    if not isinstance(given, Mapping):
         raise ConfigurationError(
-            f"got messages[{index}] of type {type(message).__name__}, expected text, a message or a dict"
+            f"got messages[{index}] of type {type(given).__name__}, expected text, a message or a dict"
         )
-    role = message.get("role")
+    role: Any = message.get("role")
     if role not in _ROLES:
         near = difflib.get_close_matches(role, _ROLES, n=1) if isinstance(role, str) else []
         meant = f": did you mean {near[0]!r}?" if near else ""

@@ -18,6 +18,7 @@ import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
 from ..types import ChatCompletion, ResponseMeta
+from ..types.base import is_array, is_object
 from .codec import DecodeFailure, decode_completion, decode_json, lenient
 
 __all__ = [
@@ -72,9 +73,9 @@ def completion_from(
         obj = decode_json(body)
     except DecodeFailure as error:
         raise not_an_answer(f"a body that is not JSON ({error})", **reply) from None
-    if isinstance(obj, dict) and obj.get("error"):
+    if is_object(obj) and obj.get("error"):
         raise error_from(**reply)
-    if not isinstance(obj, dict) or not isinstance(obj.get("choices"), list):
+    if not is_object(obj) or not isinstance(obj.get("choices"), list):
         raise not_an_answer("JSON that is no chat completion", **reply)
     try:
         return lenient(obj, ChatCompletion)
@@ -198,12 +199,12 @@ def excerpt(data: bytes, limit: int = 200) -> str:
 def _describe(obj: Any, *, nested: bool = False) -> ErrorDescription:
     if isinstance(obj, str):
         return ErrorDescription(obj)
-    if isinstance(obj, list):
+    if is_array(obj):
         return _describe(obj[0], nested=nested) if obj else ErrorDescription()
-    if not isinstance(obj, dict):
+    if not is_object(obj):
         return ErrorDescription()
     inner = obj.get("error")
-    base: dict[str, Any] = inner if isinstance(inner, dict) else obj
+    base: dict[str, Any] = inner if is_object(inner) else obj
     detail = base.get("detail", base.get("details"))
     message = next((base[key] for key in ("message", "error_description", "msg") if _filled(base.get(key))), "")
     code = _text(base.get("code"))
@@ -243,12 +244,12 @@ def _read_detail(detail: Any) -> tuple[str, str | None]:
     """A ``detail``: text, an object, or a list of objects that each name a place and a complaint."""
     if isinstance(detail, str):
         return detail, None
-    rows = [row for row in (detail if isinstance(detail, list) else [detail]) if isinstance(row, dict)]
+    rows = [row for row in (detail if is_array(detail) else [detail]) if is_object(row)]
     said: list[str] = []
     param = None
     for row in rows:
         loc = row.get("loc")
-        path = [str(step) for step in loc if step != "body"] if isinstance(loc, list) else []
+        path = [str(step) for step in loc if step != "body"] if is_array(loc) else []
         place = ".".join(path)
         param = param or place or None
         complaint = row.get("msg") or row.get("message")
@@ -265,10 +266,10 @@ def _categories(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for _ in range(3):
         for key in ("content_filter_result", "content_filter_results"):
             found = obj.get(key)
-            if isinstance(found, dict):
+            if is_object(found):
                 return found
         inner = obj.get("innererror")
-        if not isinstance(inner, dict):
+        if not is_object(inner):
             return None
         obj = inner
     return None
@@ -315,7 +316,7 @@ _ADVICE: Final[Mapping[int, str]] = {
 
 
 def _hit(result: Any) -> bool:
-    return isinstance(result, dict) and bool(result.get("filtered"))
+    return is_object(result) and bool(result.get("filtered"))
 
 
 def _filled(value: Any) -> bool:
