@@ -30,7 +30,7 @@ from .types import ChatCompletion, ChatCompletionChunk, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
 from .wire.request import Call
-from .wire.response import completion_from
+from .wire.response import completion_from, redact
 from .wire.sse import EventDecoder, EventTooLargeError
 
 __all__ = ["ChatStream", "TextStream"]
@@ -261,6 +261,8 @@ class ChatStream:
             if isinstance(error, APITimeoutError):
                 error.chunks, error.partial = self._accumulator.chunks, self.completion
             elif isinstance(error, StreamError):
+                error.message = redact(error.message, self._exchange.secrets)
+                error.args = (error.message,)
                 error.partial = self.completion
             error.request_id = error.request_id or self.meta.request_id
         self._error = error

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from ..errors import APITimeoutError, ConfigurationError
 
 __all__ = ["Deadlines", "Phase", "Timeouts"]
+
+_MOST: Final = 1e9  # seconds, which is thirty years; a clock cannot count much more
 
 Phase: TypeAlias = Literal["first_token", "between_tokens", "total"]
 
@@ -33,8 +34,15 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
-                raise ConfigurationError(f"got {name}={value!r} as a timeout, expected seconds above 0, or None")
+            if value is not None and not (isinstance(value, int | float) and 0 < value <= _MOST):
+                raise ConfigurationError(f"got {name}={_short(value)} as a timeout, expected seconds above 0, or None")
+
+
+def _short(value: object) -> str:
+    try:
+        return repr(value)[:40]
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number"
 
 
 class Deadlines:

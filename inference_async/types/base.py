@@ -14,10 +14,10 @@ from typing import Any, Final, TypeGuard
 import msgspec
 from msgspec import UNSET, UnsetType
 
-__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_object"]
+__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_mapping", "is_object"]
 
-EXTRA: Final = "*"
-"""The wire name under which a Struct holds the fields it does not know."""
+EXTRA: Final = "*inference_async.extra"
+"""The wire name under which a Struct holds the fields it does not know; no service sends it."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -32,6 +32,11 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a value of the caller's is a mapping of any kind."""
+    return isinstance(value, Mapping)
+
+
 class Open(
     msgspec.Struct,
     kw_only=True,
@@ -42,9 +47,9 @@ class Open(
 ):
     """A part of an answer."""
 
-    unknown_fields: dict[str, Any] | None = msgspec.field(default=None, name=EXTRA)
+    unknown_fields: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name=EXTRA)
 
     @property
     def extra(self) -> Mapping[str, Any]:
         """The fields that the service sent and this class does not know, by name; read-only, often empty."""
-        return self.unknown_fields or _NOTHING
+        return MappingProxyType(self.unknown_fields) if self.unknown_fields else _NOTHING

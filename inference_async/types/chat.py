@@ -7,7 +7,7 @@ Nothing enumerated is closed: finish reasons, roles and filter categories are pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -30,6 +30,9 @@ __all__ = [
     "ResponseMeta",
     "Usage",
 ]
+
+NO_REASON: Final = (None, "", "null")
+"""Three spellings of "not finished yet"."""
 
 ExtraMode: TypeAlias = Literal["pass-through", "drop", "error"]
 """What the service shall do with parameters outside its specification: hand them to the model, drop them, refuse."""
@@ -228,7 +231,7 @@ class ChatCompletion(Open):
     system_fingerprint: str | None = None
     service_tier: str | None = None
     prompt_filter_results: list[Any] | None = None
-    meta: ResponseMeta = msgspec.field(default_factory=ResponseMeta, name="*meta")
+    meta: ResponseMeta = msgspec.field(default_factory=ResponseMeta, name="*inference_async.meta")
 
     @property
     def message(self) -> AssistantMessage:
@@ -248,7 +251,8 @@ class ChatCompletion(Open):
     @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended; None if the service never said."""
-        return self.choices[0].finish_reason if self.choices else None
+        reason = self.choices[0].finish_reason if self.choices else None
+        return None if reason in NO_REASON else reason
 
 
 class Delta(Open):
@@ -263,6 +267,7 @@ class Delta(Open):
     function_call: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     annotations: list[Any] | None = None
+    name: str | None = None
 
 
 class ChunkChoice(Open):
@@ -304,5 +309,5 @@ class ChatCompletionChunk(Open):
         """Why the first choice (index 0) ended, in the chunk that says so; None in all others."""
         for choice in self.choices:
             if choice.index == 0:
-                return choice.finish_reason or None
+                return None if choice.finish_reason in NO_REASON else choice.finish_reason
         return None

@@ -10,6 +10,7 @@ undo it; and tool calls in every state of disrepair (`_Calls`).
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from ..types import (
@@ -25,11 +26,10 @@ from ..types import (
     Usage,
 )
 from ..types.base import UNSET, UnsetType, is_array
+from ..types.chat import NO_REASON
 from .codec import DecodeFailure, decode_json, encode
 
 __all__ = ["Accumulator"]
-
-_NO_REASON = (None, "", "null")  # three spellings of "not finished yet"
 
 
 class Accumulator:
@@ -68,7 +68,7 @@ class Accumulator:
             head.prompt_filter_results = chunk.prompt_filter_results
         if chunk.usage is not None:
             self.usage = chunk.usage
-        if chunk.unknown_fields is not None:
+        if chunk.unknown_fields:
             _keep_last(self._extra, chunk.unknown_fields)
         progress = False
         for choice in chunk.choices:
@@ -98,7 +98,7 @@ class Accumulator:
                 service_tier=head.service_tier,
                 prompt_filter_results=head.prompt_filter_results,
                 usage=self.usage,
-                unknown_fields=dict(self._extra) or None,
+                unknown_fields=dict(self._extra) or UNSET,
                 choices=[self._choices[index].choice() for index in sorted(self._choices)],
             )
         return self._completion
@@ -120,6 +120,7 @@ class _ChoiceState:
         "_in_parts",
         "_index",
         "_logprobs",
+        "_name",
         "_reasoning",
         "_reasoning_content",
         "_refusal",
@@ -139,6 +140,7 @@ class _ChoiceState:
         self._function_call = _Growing("arguments")
         self._audio = _Growing("data", "transcript")
         self._annotations: list[Any] = []
+        self._name: str | None = None
         self._logprobs: list[dict[str, Any]] = []
         self._filters: dict[str, Any] = {}
         self._extra: dict[str, Any] = {}
@@ -163,7 +165,7 @@ class _ChoiceState:
                 self._calls = _Calls()
             for call in delta.tool_calls:
                 self._calls.add(call)
-        if choice.finish_reason not in _NO_REASON:
+        if choice.finish_reason not in NO_REASON:
             progress = True
             self.finish_reason = choice.finish_reason
         if self._add_rare(choice, delta):
@@ -187,15 +189,17 @@ class _ChoiceState:
         if delta.function_call:
             progress = True
             self._function_call.add(delta.function_call)
+        if delta.name and self._name is None:
+            self._name = delta.name
         if delta.annotations:
             self._annotations.extend(delta.annotations)
         if choice.logprobs:
             self._logprobs.append(choice.logprobs)
         if choice.content_filter_results:
             self._filters.update(choice.content_filter_results)
-        if choice.unknown_fields is not None:
+        if choice.unknown_fields:
             _keep_last(self._extra, choice.unknown_fields)
-        if delta.unknown_fields is not None:
+        if delta.unknown_fields:
             _keep_last(self._delta_extra, delta.unknown_fields)
         return progress
 
@@ -205,7 +209,7 @@ class _ChoiceState:
             finish_reason=self.finish_reason,
             logprobs=self._joined_logprobs(),
             content_filter_results=dict(self._filters) or None,
-            unknown_fields=dict(self._extra) or None,
+            unknown_fields=dict(self._extra) or UNSET,
             message=AssistantMessage(
                 content=self._joined_content(),
                 tool_calls=self._calls.calls() if self._calls else [],
@@ -215,7 +219,8 @@ class _ChoiceState:
                 function_call=self._function_call.value(),
                 audio=self._audio.value(),
                 annotations=list(self._annotations) or None,
-                unknown_fields=dict(self._delta_extra) or None,
+                name=self._name,
+                unknown_fields=dict(self._delta_extra) or UNSET,
             ),
         )
 
@@ -305,7 +310,7 @@ class _Calls:
             self._by_id[delta.id] = call
         if delta.type and not call.type:
             call.type = delta.type
-        if delta.unknown_fields is not None:
+        if delta.unknown_fields:
             _keep_last(call.extra, delta.unknown_fields)
         function = delta.function
         if function is None:
@@ -314,26 +319,27 @@ class _Calls:
             call.name = function.name
         if function.call_id is not UNSET:
             call.call_id = function.call_id or call.call_id or None
-        if function.unknown_fields is not None:
+        if function.unknown_fields:
             _keep_last(call.function_extra, function.unknown_fields)
         arguments = function.arguments
-        if arguments:
+        if arguments is not None and arguments != "":
             self._add_arguments(call, arguments)
 
     def calls(self) -> list[ToolCall]:
+        made_up = (name for name in map("call_{}".format, count()) if name not in self._by_id)
         return [
             ToolCall(
-                id=call.id or f"call_{number}",
+                id=call.id or next(made_up),
                 type=call.type or "function",
-                unknown_fields=dict(call.extra) or None,
+                unknown_fields=dict(call.extra) or UNSET,
                 function=FunctionCall(
                     name=call.name,
                     arguments="".join(call.arguments),
                     call_id=call.call_id,
-                    unknown_fields=dict(call.function_extra) or None,
+                    unknown_fields=dict(call.function_extra) or UNSET,
                 ),
             )
-            for number, call in enumerate(self._slots)
+            for call in self._slots
         ]
 
     def _slot(self, delta: ToolCallDelta) -> _Call:
@@ -341,7 +347,7 @@ class _Calls:
         if index is not None:
             call = self._by_index.get(index)
             if call is None or (id_ and call.id and id_ != call.id):
-                call = (self._by_id.get(id_) if id_ else None) or self._open()
+                call = (self._by_id.get(id_) if id_ and call is not None else None) or self._open()
                 self._by_index[index] = call
             return call
         if id_:

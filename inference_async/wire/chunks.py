@@ -85,28 +85,31 @@ class ChunkDecoder:
             items.append(Mark.DONE)
             return
         if not data:
-            return  # a heartbeat made of an empty event
+            if event.event == "error":
+                items.append(_error_event(data))
+            return  # else a heartbeat made of an empty event
         try:
-            objects = [decode_json(data)]
+            objects, rest = [decode_json(data)], b""
         except UnicodeDecodeError:
-            data = event.text.encode()  # invalid UTF-8, replaced as the standard says
-            objects = _decode_glued(data)
+            objects, rest = _decode_glued(event.text.strip().encode())  # replaced, as the standard says
         except DecodeFailure:
-            objects = _decode_glued(data)
-        if not objects:
-            error = _error_event(event, data) if event.event == "error" else None
-            items.append(error or StreamError(f"the stream holds an event that is not JSON: {excerpt(data)}"))
-            return
+            objects, rest = _decode_glued(data)
         for obj in objects:
             items.append(self._read(obj, event))
             if not isinstance(items[-1], ChatCompletionChunk):
                 return
+        if rest == _DONE_DATA:
+            items.append(Mark.DONE)
+        elif rest and event.event == "error":
+            items.append(_error_event(rest))
+        elif rest:
+            items.append(StreamError(f"the stream holds an event that is not JSON: {excerpt(rest)}"))
 
     def _read(self, obj: Any, event: ServerSentEvent) -> Item:
         if not is_object(obj):
             return StreamError(f"the stream holds an event that is no JSON object: {excerpt(event.data)}")
         if event.event == "error" or obj.get("error"):
-            return _error_event(event, encode(obj))
+            return _error_event(encode(obj))
         try:
             chunk = lenient(obj, ChatCompletionChunk)
         except (msgspec.ValidationError, RecursionError) as error:
@@ -143,6 +146,7 @@ def chunk_of(completion: ChatCompletion) -> ChatCompletionChunk:
                     function_call=choice.message.function_call,
                     audio=choice.message.audio,
                     annotations=choice.message.annotations,
+                    name=choice.message.name,
                     unknown_fields=choice.message.unknown_fields,
                     tool_calls=[
                         ToolCallDelta(
@@ -177,38 +181,34 @@ def _is_whole(data: bytes) -> bool:
     return True
 
 
-def _error_event(event: ServerSentEvent, data: bytes) -> StreamError:
+def _error_event(data: bytes) -> StreamError:
     found = describe_error(data)
-    text = found.message or excerpt(data) or "no reason given"
+    text = found.message or "no reason given"
     code = f" (code {found.code})" if found.code else ""
     return StreamError(f"the service ended the stream with an error: {text}{code}", code=found.code, type=found.type)
 
 
-def _decode_glued(data: bytes) -> list[Any]:
-    """Several JSON values in one event, back to back, as one gateway sends them; empty if that is not what it is."""
+def _decode_glued(data: bytes) -> tuple[list[Any], bytes]:
+    """The JSON values at the beginning, back to back as one gateway sends them, and the rest that is none."""
     objects: list[Any] = []
-    while data:
+    rest = memoryview(data)  # so that cutting off what is read costs nothing
+    while True:
         try:
-            objects.append(decode_json(data))
-        except msgspec.DecodeError as error:
+            objects.append(decode_json(rest))
+        except DecodeFailure as error:
             at = _trailing_at(str(error))
-            if not at or at >= len(data):
-                return []
-            try:
-                objects.append(decode_json(data[:at]))
-            except DecodeFailure:
-                return []
-            data = data[at:].lstrip()
-        except (UnicodeDecodeError, RecursionError):
-            return []
         else:
-            break
-    return objects
+            return objects, b""
+        try:
+            objects.append(decode_json(rest[:at]))
+        except DecodeFailure:
+            return objects, rest.tobytes().strip()
+        rest = rest[at:]
 
 
 def _trailing_at(message: str) -> int:
-    """Where the first JSON value ends, by msgspec's own word for it: "trailing characters (byte 8)"."""
+    """Where the first JSON value ends, by msgspec's own word for it: "trailing characters (byte 8)", counted from 1."""
     if "trailing characters" not in message:
         return 0
     digits = message.rpartition("(byte ")[2].rstrip(")")
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) - 1 if digits.isdigit() else 0

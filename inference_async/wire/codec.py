@@ -17,19 +17,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ..types import ChatCompletion, ChatCompletionChunk
-from ..types.base import EXTRA, is_array, is_object
+from ..types.base import EXTRA, UNSET, Open, is_array, is_mapping, is_object
 
 __all__ = ["DecodeFailure", "decode_chunk", "decode_completion", "decode_json", "encode", "lenient", "plain"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _decode_any = msgspec.json.Decoder(strict=False).decode
-_encoder = msgspec.json.Encoder()
+
+
+def _encode_unusual(value: Any) -> Any:
+    """What msgspec asks about types it does not know: mappings of other kinds are objects too."""
+    if is_mapping(value):
+        return dict(value)
+    raise TypeError(f"objects of type {type(value).__name__} have no JSON form")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_unusual)
 
 decode_chunk: Callable[[bytes], ChatCompletionChunk] = msgspec.json.Decoder(ChatCompletionChunk).decode
 """The fast path for one event of a stream; raises one of `DecodeFailure` for whatever is out of the ordinary."""
@@ -43,7 +52,7 @@ DecodeFailure = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything msgspec raises on bad JSON: its own class for malformed and mistyped text, and two it lets through."""
 
 
-def decode_json(data: bytes) -> Any:
+def decode_json(data: bytes | memoryview) -> Any:
     """JSON as plain objects; raises one of `DecodeFailure`."""
     return _decode_any(data)
 
@@ -58,8 +67,22 @@ def lenient(obj: Any, cls: type[T]) -> T:
 
 
 def plain(value: Any) -> Any:
-    """A Struct as plain objects ready to be encoded, with its ``extra`` fields where they came from."""
-    return _lift_extra(msgspec.to_builtins(value))
+    """A Struct, or what holds some, as plain objects ready to be encoded, ``extra`` fields where they came from."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        out: dict[str, Any] = {config.tag_field: config.tag} if config.tag_field else {}
+        for name, wire_name, default in _sent(type(value)):
+            item = getattr(value, name)
+            if item is not UNSET and not (config.omit_defaults and item == default):
+                out[wire_name] = plain(item)
+        for name, item in value.extra.items() if isinstance(value, Open) else ():
+            out.setdefault(name, plain(item))
+        return out
+    if is_mapping(value):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in cast("list[Any]", value)]
+    return value
 
 
 class _Field(NamedTuple):
@@ -69,16 +92,31 @@ class _Field(NamedTuple):
 
 
 @cache
+def _sent(cls: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Name, wire name and default of the fields that go over the wire."""
+    return tuple(
+        (field.name, field.encode_name, [] if field.default_factory is list else field.default)
+        for field in msgspec.structs.fields(cls)
+        if not field.encode_name.startswith("*")
+    )
+
+
+@cache
 def _fields(cls: type[msgspec.Struct]) -> dict[str, _Field]:
     hints = get_type_hints(cls)
-    return {field.encode_name: _describe(hints[field.name]) for field in msgspec.structs.fields(cls)}
+    return {
+        field.encode_name: _describe(hints[field.name])
+        for field in msgspec.structs.fields(cls)
+        if not field.encode_name.startswith("*")
+    }
 
 
 def _describe(hint: Any) -> _Field:
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     inner = [arg for option in options for arg in (get_args(option) or (option,))]
     structs = [arg for arg in inner if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
-    return _Field(NoneType in options or Any in options, hint is str, structs[0] if structs else None)
+    text = str in options and not any(get_origin(option) or option is Any for option in options)
+    return _Field(NoneType in options or Any in options, text, structs[0] if structs else None)
 
 
 def _put_right(obj: Any, cls: type[msgspec.Struct]) -> Any:
@@ -107,13 +145,3 @@ def _put_right(obj: Any, cls: type[msgspec.Struct]) -> Any:
     if unknown:
         known[EXTRA] = unknown
     return known
-
-
-def _lift_extra(obj: Any) -> Any:
-    if is_object(obj):
-        extra = obj.pop(EXTRA, None)
-        lifted = {name: _lift_extra(value) for name, value in obj.items()}
-        return {**lifted, **extra} if extra else lifted
-    if is_array(obj):
-        return [_lift_extra(item) for item in obj]
-    return obj

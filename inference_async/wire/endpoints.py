@@ -77,12 +77,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             if path.endswith(operation):
                 path = path.removesuffix(operation).rstrip("/")
                 break
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        given = query.pop("api-version", None)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        given = next((value for name, value in query if name == "api-version"), None)
         version = given if isinstance(api_version, UnsetType) else api_version
         base = f"{parts.scheme}://{parts.netloc}{path}"
         found = dialect or _dialect_of(parts, path, url)
-        rest = tuple(query.items())
+        rest = tuple(row for row in query if row[0] != "api-version")
         if found == "models":
             if isinstance(api_version, UnsetType):
                 version = version or DEFAULT_API_VERSION
@@ -159,12 +159,20 @@ def settings_from(environ: Mapping[str, str]) -> Settings:
         endpoint = environ.get(endpoint_name, "").strip()
         if not endpoint:
             continue
-        if endpoint_name == "AZURE_OPENAI_ENDPOINT" and not urlsplit(endpoint).path.strip("/"):
-            endpoint = endpoint.rstrip("/") + "/openai/v1"
+        if endpoint_name == "AZURE_OPENAI_ENDPOINT":
+            endpoint = _v1_of(endpoint)
         return Settings(
             endpoint, environ.get(key_name, "").strip() or None, environ.get(model_name, "").strip() or None
         )
     return Settings()
+
+
+def _v1_of(endpoint: str) -> str:
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:
+        return endpoint  # what is wrong with it, `Endpoint.parse` will say
+    return endpoint if parts.path.strip("/") else parts._replace(path="/openai/v1").geturl()
 
 
 def _split(url: object) -> SplitResult:
@@ -181,7 +189,8 @@ def _split(url: object) -> SplitResult:
     except ValueError as error:
         raise ConfigurationError(f"got an endpoint that is no URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        hint = f": did you mean https://{text}?" if "://" not in text else ""
+        plain = "://" not in text and not set("@?#") & set(text)  # anything else may hold a secret
+        hint = f": did you mean https://{text}?" if plain else ""
         raise ConfigurationError(f"got an endpoint without http:// or https://{hint}")
     if not parts.hostname or any(ord(c) <= 32 for c in text):
         raise ConfigurationError("got an endpoint without a host, or with a space or control character in it")

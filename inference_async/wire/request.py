@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ from ..types import (
     ToolMessage,
     UserMessage,
 )
+from ..types.base import is_mapping
 from ..types.chat import ExtraMode
 from .codec import encode, plain
 from .endpoints import Endpoint
@@ -91,6 +92,9 @@ def chat_call(
         UnknownOptionError: an option that the service does not know.
     """
     check_options(options)
+    if extra_mode is not None and extra_mode not in _MODES:
+        raise ConfigurationError(f"got extra_mode={extra_mode!r}, expected one of {', '.join(map(repr, _MODES))}")
+    extra = _checked_extra(extra)
     given = {name: value for name, value in options.items() if value is not UNSET}
     has_extra = bool(extra)
     if endpoint.extra_parameters and not given.keys() <= _MODELS_OPTIONS:
@@ -107,8 +111,6 @@ def chat_call(
         "accept": "text/event-stream" if stream else "application/json",
     }
     if endpoint.extra_parameters and (has_extra or extra_mode is not None):
-        if extra_mode is not None and extra_mode not in _MODES:
-            raise ConfigurationError(f"got extra_mode={extra_mode!r}, expected one of {', '.join(map(repr, _MODES))}")
         sent["extra-parameters"] = extra_mode or "pass-through"
     for name, value in (headers or {}).items():
         check_header(name, value)
@@ -130,8 +132,7 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise UnknownOptionError(
                 f"got an unknown option {name!r}{meant} fields outside the specification go in extra={{{name!r}: ...}}"
             )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigurationError(f"got {name}={value}, expected a finite number")
+        _check_numbers(name, value)
 
 
 def check_header(name: object, value: object) -> None:
@@ -152,13 +153,48 @@ def check_header(name: object, value: object) -> None:
         raise ConfigurationError(f"got non-Latin characters in the value of the header {name!r}") from None
 
 
-def _body(request: ChatRequest, extra: Mapping[str, Any] | None) -> bytes:
-    if not extra:
-        return _in_json(encode, request)
-    for name in ("messages", "stream"):
-        if name in extra:
+def _check_numbers(place: str, value: Any) -> None:
+    """Refuse what JSON has no number for.
+
+    Raises:
+        ConfigurationError: a NaN or an infinity, at any depth, or a value that holds itself.
+    """
+    try:
+        _walk_numbers(place, value)
+    except RecursionError:
+        raise ConfigurationError(f"got a request that JSON cannot say: {place} is nested too deeply") from None
+
+
+def _walk_numbers(place: str, value: Any) -> None:
+    """NaN and the infinities would go out as null, which says something else."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ConfigurationError(f"got {value} in {place}, expected a finite number")
+    elif is_mapping(value):
+        for name, item in value.items():
+            _walk_numbers(f"{place}.{name}", item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(cast("Sequence[Any]", value)):
+            _walk_numbers(f"{place}[{index}]", item)
+
+
+def _checked_extra(extra: object) -> dict[str, Any]:
+    if extra is None:
+        return {}
+    if not is_mapping(extra):
+        raise ConfigurationError(f"got extra= of type {type(extra).__name__}, expected a mapping of names to values")
+    fields = dict(extra)
+    for name in fields:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"got a request that JSON cannot say: a name in extra= is {name!r}, not text")
+        if name in ("messages", "stream"):
             raise ConfigurationError(f"got {name!r} in extra=, which would overwrite what the call itself decides")
-    return _in_json(encode, {**_in_json(msgspec.to_builtins, request), **extra})
+    _check_numbers("extra", fields)
+    return fields
+
+
+def _body(request: ChatRequest, extra: dict[str, Any]) -> bytes:
+    return _in_json(encode, {**_in_json(plain, request), **extra} if extra else request)
 
 
 def _in_json(step: Callable[[Any], T], value: Any) -> T:

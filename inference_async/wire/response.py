@@ -30,6 +30,7 @@ __all__ = [
     "excerpt",
     "meta_from",
     "not_an_answer",
+    "redact",
     "request_id_of",
     "retry_after_of",
 ]
@@ -37,9 +38,11 @@ __all__ = [
 CLIENT_REQUEST_ID: Final = "x-ms-client-request-id"
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id", CLIENT_REQUEST_ID)
 _MAX_DETAIL: Final = 2048
+_MAX_NAME: Final = 200
+_MAX_PAGE: Final = 8 * 1024
 _MAX_BODY: Final = 64 * 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 class ErrorDescription(NamedTuple):
@@ -75,7 +78,7 @@ def completion_from(
         raise not_an_answer(f"a body that is not JSON ({error})", **reply) from None
     if is_object(obj) and obj.get("error"):
         raise error_from(**reply)
-    if not is_object(obj) or not isinstance(obj.get("choices"), list):
+    if not is_object(obj) or not is_array(obj.get("choices", "none") or []):
         raise not_an_answer("JSON that is no chat completion", **reply)
     try:
         return lenient(obj, ChatCompletion)
@@ -106,15 +109,17 @@ def error_from(
         url: the address asked.
         secrets: values that must not appear in the error, should the service repeat them.
     """
-    found = describe_error(body)
+    secrets = tuple(secrets)
+    text = redact(body.decode("utf-8", "replace"), secrets)  # first: what is cut or cleaned hides a secret half
+    headers = {name: redact(value, secrets) for name, value in headers.items()}
+    found = describe_error(text.encode("utf-8", "replace"))
     if status < 300 and found.status:
         status = found.status
     where = urlsplit(url)._replace(query="", fragment="").geturl()
-    detail = _clean(_redact(found.message, secrets), _MAX_DETAIL)
-    text = _redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets)
+    detail = found.message
     retry_after = retry_after_of(headers)
     request_id = request_id_of(headers)
-    filtered = status == 400 and (found.code == "content_filter" or found.categories is not None)
+    filtered = status in (200, 400) and (found.code == "content_filter" or found.categories is not None)
     notes = [f"code {found.code}"] if found.code and found.code != str(status) else []
     notes += [f"request id {request_id}"] if request_id else []
     said = f": {detail.rstrip('.')}" if detail else " without a reason"
@@ -127,7 +132,7 @@ def error_from(
         "type": found.type,
         "param": found.param,
         "headers": headers,
-        "body": text,
+        "body": text[:_MAX_BODY],
         "url": where,
         "retry_after": retry_after,
         "request_id": request_id,
@@ -144,7 +149,7 @@ def not_an_answer(
     """The error for a success whose body is no answer."""
     where = urlsplit(url)._replace(query="", fragment="").geturl()
     kind = headers.get("content-type", "no content type")
-    head = _redact(excerpt(body, _MAX_DETAIL), secrets)
+    head = _clean(redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets), _MAX_DETAIL) or "(empty)"
     return InvalidResponseError(
         f"got {status} from {where} with {what}, labelled {kind}: {_clean(head, 200)}; "
         "expected a chat completion: is this the address of the API?",
@@ -186,9 +191,18 @@ def describe_error(body: bytes) -> ErrorDescription:
     try:
         obj = decode_json(body)
     except DecodeFailure:
-        text = _TAGS.sub(" ", body[:_MAX_BODY].decode("utf-8", "replace"))
-        return ErrorDescription(" ".join(text.split()))
-    return _describe(obj)
+        text = _TAGS.sub(" ", body[:_MAX_PAGE].decode("utf-8", "replace"))
+        return ErrorDescription(_clean(" ".join(text.split()), _MAX_DETAIL))
+    try:
+        found = _describe(obj)
+    except RecursionError:  # by the repr of a deep value
+        return ErrorDescription(excerpt(body))
+    return found._replace(
+        message=_clean(found.message, _MAX_DETAIL),
+        code=_clean(found.code, _MAX_NAME) if found.code else None,
+        type=_clean(found.type, _MAX_NAME) if found.type else None,
+        param=_clean(found.param, _MAX_NAME) if found.param else None,
+    )
 
 
 def excerpt(data: bytes, limit: int = 200) -> str:
@@ -197,10 +211,10 @@ def excerpt(data: bytes, limit: int = 200) -> str:
 
 
 def _describe(obj: Any, *, nested: bool = False) -> ErrorDescription:
+    while is_array(obj) and obj:
+        obj = obj[0]
     if isinstance(obj, str):
         return ErrorDescription(obj)
-    if is_array(obj):
-        return _describe(obj[0], nested=nested) if obj else ErrorDescription()
     if not is_object(obj):
         return ErrorDescription()
     inner = obj.get("error")
@@ -285,7 +299,7 @@ def _advice(
     filtered: bool,
 ) -> str:
     if 300 <= status < 400:
-        host = urlsplit(headers.get("location", "")).netloc or "no host at all"
+        host = _host_of(headers.get("location", ""))
         return (
             f"redirects are not followed, so that the key and the prompt stay with one host; this one leads to {host}"
         )
@@ -315,6 +329,13 @@ _ADVICE: Final[Mapping[int, str]] = {
 }
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "no host at all"
+    except ValueError:
+        return "no host at all"
+
+
 def _hit(result: Any) -> bool:
     return is_object(result) and bool(result.get("filtered"))
 
@@ -331,7 +352,8 @@ def _text(value: Any) -> str | None:
 
 def _status(*values: Any) -> int | None:
     for value in values:
-        number = int(value) if isinstance(value, str) and value.isdigit() and len(value) == 3 else value
+        is_number = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3
+        number = int(value) if is_number else value
         if isinstance(number, int) and 400 <= number < 600:
             return number
     return None
@@ -345,10 +367,11 @@ def _date(value: str) -> datetime | None:
     return date if date.tzinfo is not None else None
 
 
-def _redact(text: str, secrets: Iterable[str]) -> str:
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text without the secrets, plain or as JSON may escape them."""
     for secret in secrets:
         if secret:
-            text = text.replace(secret, "[secret]")
+            text = text.replace(secret, "[secret]").replace(secret.replace("/", "\\/"), "[secret]")
     return text
 
 

@@ -41,13 +41,13 @@ def test_the_list_is_whole() -> None:
 def test_unset_is_one_value() -> None:
     assert types.UNSET is UNSET is msgspec.UNSET
     assert isinstance(UNSET, UnsetType)
-    assert EXTRA == "*"
+    assert EXTRA.startswith("*")
 
 
 @each
 def test_extra_is_empty_by_default(cls: type[Open]) -> None:
     assert cls().extra == {}
-    assert cls().unknown_fields is None
+    assert not cls().unknown_fields
 
 
 @each
@@ -62,6 +62,7 @@ def test_extra_is_read_only_when_filled(cls: type[Open]) -> None:
     extra = cls(unknown_fields={"a": 1}).extra
     assert extra == {"a": 1}
     assert not isinstance(extra, MutableMapping)
+    assert not hasattr(extra, "__setitem__")
 
 
 @each

@@ -1,0 +1,325 @@
+"""A pasted URL to where calls go and how to speak there."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from inference_async.errors import ConfigurationError
+from inference_async.types import UNSET
+from inference_async.wire.endpoints import DEFAULT_API_VERSION, Endpoint, Settings, settings_from
+
+R: Final = "https://r.services.ai.azure.com"
+AOAI: Final = "https://r.openai.azure.com"
+CHAT: Final = "chat/completions"
+
+PASTED: Final[dict[str, tuple[str, str, str]]] = {
+    # URL as pasted, dialect, address of the chat operation
+    "v1": (f"{R}/openai/v1", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 slash": (f"{R}/openai/v1/", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 slashes": (f"{R}/openai/v1//", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 other host": (f"{AOAI}/openai/v1/", "openai-v1", f"{AOAI}/openai/v1/{CHAT}"),
+    "v1 responses": (f"{R}/openai/v1/responses", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 chat": (f"{R}/openai/v1/chat/completions", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 chat slash": (f"{R}/openai/v1/chat/completions/", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 embeddings": (f"{R}/openai/v1/embeddings", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 completions": (f"{R}/openai/v1/completions", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 dated": (f"{R}/openai/v1?api-version=2024-10-21", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 preview": (
+        f"{R}/openai/v1/?api-version=preview",
+        "openai-v1",
+        f"{R}/openai/v1/{CHAT}?api-version=preview",
+    ),
+    "v1 v1": (f"{R}/openai/v1/?api-version=v1", "openai-v1", f"{R}/openai/v1/{CHAT}?api-version=v1"),
+    "v1 behind a gateway": (
+        "https://gw.example/a/openai/v1",
+        "openai-v1",
+        f"https://gw.example/a/openai/v1/{CHAT}",
+    ),
+    "models": (f"{R}/models", "models", f"{R}/models/{CHAT}?api-version=2024-05-01-preview"),
+    "models slash": (f"{R}/models/", "models", f"{R}/models/{CHAT}?api-version=2024-05-01-preview"),
+    "models chat with version": (
+        f"{R}/models/chat/completions?api-version=2025-04-01",
+        "models",
+        f"{R}/models/{CHAT}?api-version=2025-04-01",
+    ),
+    "models info": (f"{R}/models/info", "models", f"{R}/models/{CHAT}?api-version=2024-05-01-preview"),
+    "models image embeddings": (
+        f"{R}/models/images/embeddings",
+        "models",
+        f"{R}/models/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "models empty version": (
+        f"{R}/models?api-version=",
+        "models",
+        f"{R}/models/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "models, other query kept": (
+        f"{R}/models?tenant=a%20b&api-version=x",
+        "models",
+        f"{R}/models/{CHAT}?api-version=x&tenant=a%20b",
+    ),
+    "generic": ("http://localhost:8000/v1", "generic", f"http://localhost:8000/v1/{CHAT}"),
+    "generic host only": ("http://localhost:8000", "generic", f"http://localhost:8000/{CHAT}"),
+    "generic chat": ("https://h.example/v1/chat/completions", "generic", f"https://h.example/v1/{CHAT}"),
+    "generic version kept": (
+        "https://h.example/v1?api-version=2024-10-21",
+        "generic",
+        f"https://h.example/v1/{CHAT}?api-version=2024-10-21",
+    ),
+    "generic query kept": ("https://h.example/v1?a=1&b=", "generic", f"https://h.example/v1/{CHAT}?a=1&b="),
+    "generic query, a name twice": (
+        "https://h.example/v1?tag=a&tag=b",
+        "generic",
+        f"https://h.example/v1/{CHAT}?tag=a&tag=b",
+    ),
+    "fragment dropped": ("https://h.example/v1#top", "generic", f"https://h.example/v1/{CHAT}"),
+    "white space around": ("  https://h.example/v1\n", "generic", f"https://h.example/v1/{CHAT}"),
+    "encoded slash survives": ("https://h.example/a%2Fb/v1", "generic", f"https://h.example/a%2Fb/v1/{CHAT}"),
+    "dots survive": ("https://h.example/gpt-4.1/v1", "generic", f"https://h.example/gpt-4.1/v1/{CHAT}"),
+    "upper case scheme": ("HTTPS://h.example/v1", "generic", f"https://h.example/v1/{CHAT}"),
+    "serverless": (
+        "https://d.eastus2.models.ai.azure.com",
+        "generic",
+        f"https://d.eastus2.models.ai.azure.com/{CHAT}",
+    ),
+    "IPv6": ("http://[::1]:8080/v1", "generic", f"http://[::1]:8080/v1/{CHAT}"),
+}
+
+
+@pytest.mark.parametrize(("url", "dialect", "expected"), PASTED.values(), ids=PASTED)
+def test_pasted(url: str, dialect: str, expected: str) -> None:
+    endpoint = Endpoint.parse(url)
+    assert (endpoint.dialect, endpoint.url(CHAT)) == (dialect, expected)
+
+
+@pytest.mark.parametrize(
+    ("url", "key_header", "scope", "extra_parameters", "ask_for_usage"),
+    [
+        (f"{R}/openai/v1", "api-key", "https://ai.azure.com/.default", False, True),
+        (f"{R}/models", "api-key", "https://cognitiveservices.azure.com/.default", True, False),
+        ("https://h.example/v1", "authorization", None, False, True),
+    ],
+)
+def test_how_to_speak(
+    url: str, key_header: str, scope: str | None, extra_parameters: bool, ask_for_usage: bool
+) -> None:
+    endpoint = Endpoint.parse(url)
+    assert (endpoint.key_header, endpoint.scope) == (key_header, scope)
+    assert (endpoint.extra_parameters, endpoint.ask_for_usage) == (extra_parameters, ask_for_usage)
+
+
+@pytest.mark.parametrize(
+    ("url", "api_version", "query"),
+    [
+        pytest.param(f"{R}/models", UNSET, (("api-version", DEFAULT_API_VERSION),), id="models default"),
+        pytest.param(f"{R}/models", None, (), id="models none"),
+        pytest.param(f"{R}/models?api-version=a&b=c", None, (("b", "c"),), id="models none, other query kept"),
+        pytest.param(f"{R}/models?api-version=a", "b", (("api-version", "b"),), id="models by name"),
+        pytest.param(f"{R}/openai/v1", UNSET, (), id="v1 default"),
+        pytest.param(f"{R}/openai/v1?api-version=preview", None, (), id="v1 none"),
+        pytest.param(f"{R}/openai/v1", "preview", (("api-version", "preview"),), id="v1 by name"),
+        pytest.param(f"{R}/openai/v1", "2024-10-21", (("api-version", "2024-10-21"),), id="v1 dated by name"),
+        pytest.param("https://h.example/v1", UNSET, (), id="generic default"),
+        pytest.param("https://h.example/v1", "a", (("api-version", "a"),), id="generic by name"),
+        pytest.param("https://h.example/v1?api-version=a", None, (), id="generic none"),
+    ],
+)
+def test_api_version(url: str, api_version: Any, query: tuple[tuple[str, str], ...]) -> None:
+    assert Endpoint.parse(url, api_version=api_version).query == query
+
+
+def test_dialect_by_name() -> None:
+    deployment = f"{AOAI}/openai/deployments/gpt-4.1"
+    dated = Endpoint.parse(deployment, dialect="generic", api_version="2024-10-21")
+    assert dated.url(CHAT) == f"{deployment}/{CHAT}?api-version=2024-10-21"
+    assert (dated.dialect, dated.is_azure) == ("generic", True)
+    assert Endpoint.parse("https://gw.example/x", dialect="models").extra_parameters is True
+    assert Endpoint.parse("https://gw.example/x", dialect="openai-v1").key_header == "api-key"
+    assert Endpoint.parse(f"{R}/models", dialect="generic").query == ()
+
+
+def test_unknown_dialect() -> None:
+    unknown: Any = "azure"
+    with pytest.raises(ConfigurationError, match=r"^got dialect='azure', expected one of 'models'"):
+        Endpoint.parse("https://h.example/v1", dialect=unknown)
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "not_named"),
+    [
+        pytest.param(R, [f"{R}/openai/v1", f"{R}/models"], [], id="host only"),
+        pytest.param(f"{R}/", [f"{R}/openai/v1", f"{R}/models"], [], id="host and slash"),
+        pytest.param(AOAI, [f"{AOAI}/openai/v1"], [f"{AOAI}/models"], id="openai host"),
+        pytest.param(
+            "https://r.cognitiveservices.azure.com",
+            ["https://r.cognitiveservices.azure.com/openai/v1"],
+            [],
+            id="cognitive services host",
+        ),
+        pytest.param(f"{AOAI}/openai/deployments/d", [f"{AOAI}/openai/v1", "dialect="], [], id="deployment"),
+        pytest.param(f"{R}/api/projects/p", [f"{R}/openai/v1", "'/api/projects/p'"], [], id="project"),
+        pytest.param(f"{R}/chat/completions", [f"{R}/openai/v1", f"{R}/models"], [], id="operation only"),
+    ],
+)
+def test_azure_without_a_known_path(url: str, named: list[str], not_named: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Endpoint.parse(url)
+    assert all(name in str(caught.value) for name in named)
+    assert not any(name in str(caught.value) for name in not_named)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        pytest.param("", "got an empty endpoint", id="empty"),
+        pytest.param("  \n", "got an empty endpoint", id="blank"),
+        pytest.param("h.example/v1", "did you mean https://h.example/v1?", id="no scheme"),
+        pytest.param("localhost:8000/v1", "did you mean https://localhost:8000/v1?", id="no scheme, port"),
+        pytest.param("ftp://h.example/v1", "without http:// or https://", id="ftp"),
+        pytest.param("file:///etc/passwd", "without http:// or https://", id="file"),
+        pytest.param("https://", "without a host", id="no host"),
+        pytest.param("https:///v1", "without a host", id="no host, path"),
+        pytest.param("https://:8000/v1", "without a host", id="no host, port"),
+        pytest.param("https://h.example/a b", "with a space", id="space"),
+        pytest.param("https://h.ex ample/v1", "with a space", id="space in the host"),
+        pytest.param("https://h.example/\x00v1", "control character", id="NUL"),
+        pytest.param("https://h.example/v1\r\nx: y", "control character", id="line break"),
+        pytest.param("https://h.example:port/v1", "no URL", id="port words"),
+        pytest.param("https://h.example:99999/v1", "no URL", id="port too large"),
+        pytest.param("https://[::1/v1", "no URL", id="bad IPv6"),
+        pytest.param(None, "of type NoneType", id="None"),
+        pytest.param(b"https://h.example", "of type bytes", id="bytes"),
+    ],
+)
+def test_refused(url: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Endpoint.parse(url)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://alice:hidden@h.example/v1",
+        "https://hidden@h.example/v1",
+        "https://:hidden@h.example/v1",
+        "alice:hidden@h.example/v1",
+        "ftp://alice:hidden@h.example/v1",
+        "h.example/v1?subscription-key=hidden",
+        "https://alice:hidden@h.example:port/v1",
+    ],
+)
+def test_a_secret_in_a_bad_url_is_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Endpoint.parse(url)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "secure", "azure", "host"),
+    [
+        (f"{R}/models", True, True, "r.services.ai.azure.com"),
+        ("https://R.OpenAI.Azure.com/openai/v1", True, True, "r.openai.azure.com"),
+        ("https://r.cognitiveservices.azure.com/openai/v1", True, True, "r.cognitiveservices.azure.com"),
+        ("https://r.openai.azure.com:443/openai/v1", True, True, "r.openai.azure.com"),
+        ("http://r.openai.azure.com/openai/v1", False, True, "r.openai.azure.com"),
+        ("https://r.openai.azure.com.evil.example/openai/v1", True, False, "r.openai.azure.com.evil.example"),
+        ("https://evilopenai.azure.com/openai/v1", True, False, "evilopenai.azure.com"),
+        ("https://h.example/v1", True, False, "h.example"),
+        ("http://h.example/v1", False, False, "h.example"),
+        ("http://localhost:8000/v1", True, False, "localhost"),
+        ("http://LOCALHOST/v1", True, False, "localhost"),
+        ("http://app.localhost/v1", True, False, "app.localhost"),
+        ("http://127.0.0.1:8000/v1", True, False, "127.0.0.1"),
+        ("http://127.9.9.9/v1", True, False, "127.9.9.9"),
+        ("http://[::1]:8000/v1", True, False, "::1"),
+        ("http://[::2]:8000/v1", False, False, "::2"),
+        ("http://0.0.0.0:8000/v1", False, False, "0.0.0.0"),
+        ("http://10.0.0.1/v1", False, False, "10.0.0.1"),
+        ("http://localhost.evil.example/v1", False, False, "localhost.evil.example"),
+        ("http://127.0.0.1.evil.example/v1", False, False, "127.0.0.1.evil.example"),
+        ("http://evillocalhost/v1", False, False, "evillocalhost"),
+    ],
+)
+def test_hosts(url: str, secure: bool, azure: bool, host: str) -> None:
+    endpoint = Endpoint.parse(url)
+    assert (endpoint.is_secure, endpoint.is_azure, endpoint.host) == (secure, azure, host)
+
+
+def test_url_joins_and_quotes() -> None:
+    endpoint = Endpoint(base="https://h.example/a", dialect="generic", query=(("k", "a b/c&d=é"),))
+    assert endpoint.url("info") == "https://h.example/a/info?k=a%20b%2Fc%26d%3D%C3%A9"
+    assert Endpoint(base="https://h.example", dialect="generic").url("x/y") == "https://h.example/x/y"
+
+
+def test_endpoints_are_values() -> None:
+    assert Endpoint.parse(f"{R}/models") == Endpoint.parse(f"{R}/models/chat/completions")
+    assert hash(Endpoint.parse(f"{R}/models")) == hash(Endpoint.parse(f"{R}/models/"))
+    with pytest.raises(AttributeError):
+        setattr(Endpoint.parse(R + "/models"), "base", "x")  # noqa: B010  (a type checker would refuse it)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The environment
+
+ROWS: Final = (
+    ("AZURE_INFERENCE_ENDPOINT", "AZURE_INFERENCE_CREDENTIAL", "AZURE_INFERENCE_MODEL"),
+    ("AZURE_AI_CHAT_ENDPOINT", "AZURE_AI_CHAT_KEY", "AZURE_AI_CHAT_MODEL"),
+    ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT"),
+    ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
+)
+FULL: Final = {
+    name: f"https://h{row}.example/v1" if kind == 0 else f"{'-km'[kind]}{row}"
+    for row, names in enumerate(ROWS)
+    for kind, name in enumerate(names)
+}
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_first_row_with_an_endpoint(row: int) -> None:
+    gone = {names[0] for names in ROWS[:row]}
+    environ = {name: value for name, value in FULL.items() if name not in gone}
+    assert settings_from(environ) == Settings(f"https://h{row}.example/v1", f"k{row}", f"m{row}")
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_rows_are_never_mixed(row: int) -> None:
+    environ = {name: value for name, value in FULL.items() if name not in ROWS[row][1:]}
+    for names in ROWS[:row]:
+        del environ[names[0]]
+    assert settings_from(environ) == Settings(f"https://h{row}.example/v1", None, None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param({}, Settings(), id="nothing"),
+        pytest.param({"OPENAI_API_KEY": "k", "OPENAI_MODEL": "m"}, Settings(), id="a key without an endpoint"),
+        pytest.param({"OPENAI_BASE_URL": " "}, Settings(), id="blank"),
+        pytest.param(
+            {"AZURE_INFERENCE_ENDPOINT": "", "OPENAI_BASE_URL": "https://h.example/v1"},
+            Settings("https://h.example/v1"),
+            id="empty, then another",
+        ),
+        pytest.param(
+            {"OPENAI_BASE_URL": " https://h.example/v1\n", "OPENAI_API_KEY": " k\n", "OPENAI_MODEL": " "},
+            Settings("https://h.example/v1", "k", None),
+            id="white space",
+        ),
+        pytest.param({"AZURE_OPENAI_ENDPOINT": AOAI}, Settings(f"{AOAI}/openai/v1"), id="host"),
+        pytest.param({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/"}, Settings(f"{AOAI}/openai/v1"), id="host and slash"),
+        pytest.param({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/v1/"}, Settings(f"{AOAI}/openai/v1/"), id="with a path"),
+        pytest.param({"AZURE_INFERENCE_ENDPOINT": R}, Settings(R), id="only that variable means v1"),
+        pytest.param({"AZURE_OPENAI_ENDPOINT": "http://[bad"}, Settings("http://[bad"), id="no URL is left to parse"),
+    ],
+)
+def test_settings(environ: dict[str, str], expected: Settings) -> None:
+    assert settings_from(environ) == expected
+
+
+def test_openai_host_with_a_query_still_means_v1() -> None:
+    endpoint = settings_from({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/?api-version=2024-10-21"}).endpoint
+    assert endpoint is not None
+    assert Endpoint.parse(endpoint).url(CHAT) == f"{AOAI}/openai/v1/{CHAT}"

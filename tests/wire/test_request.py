@@ -1,0 +1,566 @@
+"""Messages and options to one HTTP request: everything that goes out, and everything that is refused before."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from inference_async.errors import ConfigurationError, UnknownOptionError
+from inference_async.types import (
+    UNSET,
+    AssistantMessage,
+    ChatCompletion,
+    ChatOptions,
+    DeveloperMessage,
+    FunctionCall,
+    FunctionDefinition,
+    ImagePart,
+    ImageURL,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolDefinition,
+    ToolMessage,
+    UserMessage,
+)
+from inference_async.wire.endpoints import Endpoint
+from inference_async.wire.request import Call, chat_call, check_header, check_options
+from inference_async.wire.response import completion_from
+
+V1: Final = Endpoint.parse("https://r.services.ai.azure.com/openai/v1")
+MODELS: Final = Endpoint.parse("https://r.services.ai.azure.com/models")
+GENERIC: Final = Endpoint.parse("http://localhost:8000/v1")
+ENDPOINTS: Final = {"openai-v1": V1, "models": MODELS, "generic": GENERIC}
+
+everywhere = pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
+
+
+def made(messages: Any = "hi", endpoint: Endpoint = V1, *, stream: bool = False, **more: Any) -> Call:
+    options: Mapping[str, Any] = more.pop("options", {})
+    return chat_call(endpoint, messages, options, stream=stream, **more)
+
+
+def body(messages: Any = "hi", endpoint: Endpoint = V1, *, stream: bool = False, **more: Any) -> dict[str, Any]:
+    found = json.loads(made(messages, endpoint, stream=stream, **more).body)
+    assert isinstance(found, dict)
+    return found
+
+
+def sent(messages: Any) -> Any:
+    return body(messages)["messages"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The request as a whole
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        (V1, "https://r.services.ai.azure.com/openai/v1/chat/completions"),
+        (MODELS, "https://r.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview"),
+        (GENERIC, "http://localhost:8000/v1/chat/completions"),
+    ],
+    ids=ENDPOINTS,
+)
+def test_smallest_request(endpoint: Endpoint, url: str) -> None:
+    call = made("hi", endpoint)
+    assert (call.method, call.url) == ("POST", url)
+    assert call.headers == {"content-type": "application/json", "accept": "application/json"}
+    assert call.body == b'{"messages":[{"role":"user","content":"hi"}]}'
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        (V1, {"stream": True, "stream_options": {"include_usage": True}}),
+        (MODELS, {"stream": True}),
+        (GENERIC, {"stream": True, "stream_options": {"include_usage": True}}),
+    ],
+    ids=ENDPOINTS,
+)
+def test_smallest_stream(endpoint: Endpoint, expected: dict[str, Any]) -> None:
+    call = made("hi", endpoint, stream=True)
+    assert call.headers == {"content-type": "application/json", "accept": "text/event-stream"}
+    assert json.loads(call.body) == {"messages": [{"role": "user", "content": "hi"}], **expected}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"stream_options": {"include_usage": False}}, {"include_usage": False}),
+        ({"stream_options": {"include_obfuscation": False}}, {"include_obfuscation": False}),
+        ({"stream_options": None}, None),
+        ({"stream_options": UNSET}, {"include_usage": True}),
+    ],
+    ids=str,
+)
+def test_stream_options_of_the_caller_win(options: dict[str, Any], expected: Any) -> None:
+    assert body(stream=True, options=options)["stream_options"] == expected
+
+
+def test_stream_options_on_models_need_the_header() -> None:
+    call = made("hi", MODELS, stream=True, options={"stream_options": {"include_usage": True}})
+    assert json.loads(call.body)["stream_options"] == {"include_usage": True}
+    assert call.headers["extra-parameters"] == "pass-through"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Options
+
+VALUES: Final[dict[str, Any]] = {
+    "model": "gpt-x",
+    "temperature": 0.0,
+    "top_p": 1,
+    "max_tokens": 5,
+    "stop": ["a", "b"],
+    "seed": 2**62,
+    "frequency_penalty": -2.0,
+    "presence_penalty": 2,
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "modalities": ["text", "audio"],
+    "user_security_context": {"application_name": "a"},
+    "stream_options": {"include_usage": True},
+    "max_completion_tokens": 5,
+    "reasoning_effort": "low",
+    "parallel_tool_calls": False,
+    "n": 2,
+    "logprobs": True,
+    "top_logprobs": 3,
+    "logit_bias": {"50256": -100},
+    "user": "u",
+    "safety_identifier": "s",
+    "verbosity": "low",
+    "store": False,
+    "metadata": {"a": "b"},
+    "prediction": {"type": "content", "content": "x"},
+    "audio": {"voice": "v", "format": "wav"},
+    "service_tier": "flex",
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "web_search_options": {},
+}
+OF_MODELS: Final = {
+    "model",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "modalities",
+    "user_security_context",
+}
+
+each_option = pytest.mark.parametrize("name", VALUES)
+
+
+def test_the_options_above_are_all() -> None:
+    assert {*VALUES} == {*ChatOptions.__annotations__}
+
+
+@each_option
+@everywhere
+def test_option_goes_out_under_its_name(endpoint: Endpoint, name: str) -> None:
+    call = made("hi", endpoint, options={name: VALUES[name]})
+    assert json.loads(call.body) == {"messages": [{"role": "user", "content": "hi"}], name: VALUES[name]}
+    marked = endpoint is MODELS and name not in OF_MODELS
+    assert call.headers.get("extra-parameters") == ("pass-through" if marked else None)
+
+
+@each_option
+def test_option_unset_is_left_out(name: str) -> None:
+    call = made("hi", MODELS, options={name: UNSET})
+    assert call.body == b'{"messages":[{"role":"user","content":"hi"}]}'
+    assert "extra-parameters" not in call.headers
+
+
+@each_option
+def test_option_none_is_null(name: str) -> None:
+    assert body(options={name: None})[name] is None
+
+
+def test_all_options_at_once() -> None:
+    assert body(options=VALUES) == {"messages": [{"role": "user", "content": "hi"}], **VALUES}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({"response_format": "json_object"}, {"response_format": {"type": "json_object"}}, id="json"),
+        pytest.param({"response_format": "text"}, {"response_format": {"type": "text"}}, id="text"),
+        pytest.param({"tools": []}, {}, id="no tools, list"),
+        pytest.param({"tools": ()}, {}, id="no tools, tuple"),
+        pytest.param(
+            {"tools": (ToolDefinition(FunctionDefinition(name="f", strict=True)),)},
+            {"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]},
+            id="tool as a Struct",
+        ),
+        pytest.param({"stop": "END"}, {"stop": "END"}, id="stop as text"),
+        pytest.param({"stop": ("a", "b")}, {"stop": ["a", "b"]}, id="stop as a tuple"),
+        pytest.param({"tool_choice": "required"}, {"tool_choice": "required"}, id="tool choice as text"),
+        pytest.param(
+            {"tool_choice": MappingProxyType({"type": "function"})}, {"tool_choice": {"type": "function"}}, id="mapping"
+        ),
+        pytest.param({"metadata": MappingProxyType({"a": "b"})}, {"metadata": {"a": "b"}}, id="metadata as a mapping"),
+    ],
+)
+def test_option_forms(options: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert body(options=options) == {"messages": [{"role": "user", "content": "hi"}], **expected}
+
+
+def test_response_format_as_a_struct() -> None:
+    class Schema(msgspec.Struct, tag_field="type", tag="json_schema"):
+        json_schema: dict[str, Any]
+
+    found = body(options={"response_format": Schema({"name": "n"})})
+    assert found["response_format"] == {"type": "json_schema", "json_schema": {"name": "n"}}
+
+
+def test_options_of_the_caller_are_left_alone() -> None:
+    options: dict[str, Any] = {"response_format": "text", "tools": [], "n": UNSET}
+    extra = {"a": 1}
+    made("hi", V1, stream=True, options=options, extra=extra)
+    assert options == {"response_format": "text", "tools": [], "n": UNSET}
+    assert extra == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("temprature", ("got an unknown option 'temprature'", "did you mean 'temperature'?", "extra={'temprature':")),
+        ("max_token", ("did you mean 'max_tokens'?", "extra={'max_token': ...}")),
+        ("Model", ("did you mean 'model'?",)),
+        ("top_k", ("did you mean 'top_p'?", "extra={'top_k': ...}")),
+        ("zzzzzzzz", ("got an unknown option 'zzzzzzzz'; ", "extra={'zzzzzzzz': ...}")),
+        ("messages", ("got an unknown option 'messages'",)),
+        ("stream", ("got an unknown option 'stream'",)),
+    ],
+)
+def test_unknown_option(name: str, words: tuple[str, ...]) -> None:
+    for check in (lambda: check_options({name: 1}), lambda: made(options={name: 1})):
+        with pytest.raises(UnknownOptionError) as caught:
+            check()
+        for word in words:
+            assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(lambda x: {"options": {"temperature": x}}, id="option"),
+        pytest.param(lambda x: {"options": {"logit_bias": {"1": x}}}, id="inside an option"),
+        pytest.param(lambda x: {"extra": {"min_p": x}}, id="extra"),
+        pytest.param(lambda x: {"extra": {"a": [{"b": x}]}}, id="inside extra"),
+    ],
+)
+def test_numbers_that_json_cannot_say(where: Any, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"finite|JSON"):
+        made(**where(value))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"options": {"metadata": {"a": object()}}}, id="object in an option"),
+        pytest.param({"options": {"tools": (x for x in "ab")}}, id="generator"),
+        pytest.param({"options": {"user": "a\ud800"}}, id="lone surrogate in an option"),
+        pytest.param({"extra": {"a": object()}}, id="object in extra"),
+        pytest.param({"extra": {"a": "\ud800"}}, id="lone surrogate in extra"),
+        pytest.param({"extra": {("a",): 1}}, id="name in extra that is no text"),
+    ],
+)
+def test_values_that_json_cannot_say(more: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^got a request that JSON cannot say: "):
+        made(**more)
+
+
+def test_a_value_that_holds_itself() -> None:
+    loop: dict[str, Any] = {}
+    loop["a"] = loop
+    for more in ({"extra": loop}, {"options": {"metadata": loop}}):
+        with pytest.raises(ConfigurationError):
+            made(**more)
+    with pytest.raises(ConfigurationError):
+        made([{"role": "user", "content": [loop]}])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Extra parameters
+
+
+def test_extra_goes_to_the_root_and_wins() -> None:
+    found = body(options={"temperature": 0.5, "model": "a"}, extra={"temperature": 1, "top_k": 5, "n": None})
+    assert found == {
+        "messages": [{"role": "user", "content": "hi"}],
+        "model": "a",
+        "temperature": 1,
+        "top_k": 5,
+        "n": None,
+    }
+
+
+def test_extra_overrules_the_default_of_a_stream() -> None:
+    assert body(stream=True, extra={"stream_options": {"x": 1}})["stream_options"] == {"x": 1}
+
+
+@pytest.mark.parametrize("extra", [None, {}, MappingProxyType({})], ids=repr)
+def test_no_extra(extra: Any) -> None:
+    call = made("hi", MODELS, extra=extra)
+    assert call.body == b'{"messages":[{"role":"user","content":"hi"}]}'
+    assert "extra-parameters" not in call.headers
+
+
+def test_extra_may_be_any_mapping_and_hold_structs() -> None:
+    assert body(extra=MappingProxyType({"a": TextPart("x")}))["a"] == {"type": "text", "text": "x"}
+
+
+@pytest.mark.parametrize("name", ["messages", "stream"])
+def test_extra_cannot_overwrite_what_the_call_decides(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^got '{name}' in extra="):
+        made(extra={name: []})
+
+
+@pytest.mark.parametrize("extra", [["a"], "abc", [("a", 1)], 5], ids=repr)
+def test_extra_that_is_no_mapping(extra: Any) -> None:
+    with pytest.raises(ConfigurationError, match="extra"):
+        made(extra=extra)
+
+
+HEADER: Final[dict[str, tuple[Endpoint, dict[str, Any], str | None]]] = {
+    "models, nothing": (MODELS, {}, None),
+    "models, extra": (MODELS, {"extra": {"a": 1}}, "pass-through"),
+    "models, option (*)": (MODELS, {"options": {"n": 2}}, "pass-through"),
+    "models, option (*) as null": (MODELS, {"options": {"n": None}}, "pass-through"),
+    "models, option": (MODELS, {"options": {"seed": 2}}, None),
+    "models, drop": (MODELS, {"extra": {"a": 1}, "extra_mode": "drop"}, "drop"),
+    "models, error": (MODELS, {"options": {"n": 2}, "extra_mode": "error"}, "error"),
+    "models, pass-through": (MODELS, {"extra": {"a": 1}, "extra_mode": "pass-through"}, "pass-through"),
+    "models, mode alone": (MODELS, {"extra_mode": "drop"}, "drop"),
+    "models, header of the caller": (MODELS, {"extra": {"a": 1}, "headers": {"Extra-Parameters": "drop"}}, "drop"),
+    "v1, extra": (V1, {"extra": {"a": 1}}, None),
+    "v1, option (*)": (V1, {"options": {"n": 2}}, None),
+    "v1, mode": (V1, {"extra": {"a": 1}, "extra_mode": "drop"}, None),
+    "v1, header of the caller": (V1, {"headers": {"extra-parameters": "drop"}}, "drop"),
+    "generic, extra": (GENERIC, {"extra": {"a": 1}}, None),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "more", "expected"), HEADER.values(), ids=HEADER)
+def test_extra_parameters_header(endpoint: Endpoint, more: dict[str, Any], expected: str | None) -> None:
+    assert made("hi", endpoint, **more).headers.get("extra-parameters") == expected
+
+
+@everywhere
+@pytest.mark.parametrize("mode", ["allow", "ignore", "", "DROP", 5], ids=repr)
+def test_bad_extra_mode(endpoint: Endpoint, mode: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^got extra_mode=.*'pass-through', 'drop', 'error'$"):
+        made("hi", endpoint, extra={"a": 1}, extra_mode=mode)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Messages
+
+CALL: Final = ToolCall(id="c1", function=FunctionCall(name="f", arguments="{}"))
+CALL_SENT: Final = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+FORMS: Final[dict[str, tuple[Any, list[Any]]]] = {
+    "text": ("hi", [{"role": "user", "content": "hi"}]),
+    "empty text": ("", [{"role": "user", "content": ""}]),
+    "one dict": ({"role": "user", "content": "hi"}, [{"role": "user", "content": "hi"}]),
+    "one mapping": (MappingProxyType({"role": "user", "content": "hi"}), [{"role": "user", "content": "hi"}]),
+    "one Struct": (UserMessage("hi"), [{"role": "user", "content": "hi"}]),
+    "tuple": (("a", "b"), [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]),
+    "all kinds": (
+        [
+            SystemMessage("s"),
+            DeveloperMessage("d", name="n"),
+            "u",
+            UserMessage([TextPart("t"), ImagePart(ImageURL("https://h.example/a.png"))]),
+            AssistantMessage("a"),
+            ToolMessage("42", "c1"),
+            {"role": "tool", "tool_call_id": "c2", "content": None},
+        ],
+        [
+            {"role": "system", "content": "s"},
+            {"role": "developer", "content": "d", "name": "n"},
+            {"role": "user", "content": "u"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "t"},
+                    {"type": "image_url", "image_url": {"url": "https://h.example/a.png"}},
+                ],
+            },
+            {"role": "assistant", "content": "a"},
+            {"role": "tool", "content": "42", "tool_call_id": "c1"},
+            {"role": "tool", "tool_call_id": "c2", "content": None},
+        ],
+    ),
+    "assistant without content": ([AssistantMessage()], [{"role": "assistant", "content": None}]),
+    "assistant with calls": (
+        [AssistantMessage(tool_calls=[CALL])],
+        [{"role": "assistant", "content": None, "tool_calls": [CALL_SENT]}],
+    ),
+    "assistant with extra": (
+        [AssistantMessage("a", unknown_fields={"extra_content": {"s": 1}})],
+        [{"role": "assistant", "content": "a", "extra_content": {"s": 1}}],
+    ),
+    "dict with Structs": (
+        [{"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "user", "content": [TextPart("t")]}],
+        [
+            {"role": "assistant", "content": None, "tool_calls": [CALL_SENT]},
+            {"role": "user", "content": [{"type": "text", "text": "t"}]},
+        ],
+    ),
+    "dict with a Struct with extra": (
+        [{"role": "assistant", "tool_calls": [ToolCall(id="c", unknown_fields={"extra_content": {"s": 1}})]}],
+        [
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": "c",
+                        "type": "function",
+                        "function": {"name": "", "arguments": ""},
+                        "extra_content": {"s": 1},
+                    }
+                ],
+            }
+        ],
+    ),
+    "dict of a provider's own": (
+        [{"role": "user", "content": [{"type": "file", "file": {"*": "all"}}], "cache": True}],
+        [{"role": "user", "content": [{"type": "file", "file": {"*": "all"}}], "cache": True}],
+    ),
+    "parts as a tuple": (
+        [UserMessage((TextPart("t"),))],
+        [{"role": "user", "content": [{"type": "text", "text": "t"}]}],
+    ),
+    "part as a mapping": (
+        [UserMessage([MappingProxyType({"type": "file"})])],
+        [{"role": "user", "content": [{"type": "file"}]}],
+    ),
+    "not ASCII": ("é\u2028🙂", [{"role": "user", "content": "é\u2028🙂"}]),
+}
+
+
+@pytest.mark.parametrize(("messages", "expected"), FORMS.values(), ids=FORMS)
+def test_messages(messages: Any, expected: list[Any]) -> None:
+    assert sent(messages) == expected
+    assert body(messages, extra={"x": 1})["messages"] == expected
+
+
+def test_a_returned_message_goes_back_as_it_came() -> None:
+    message = {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "hm",
+        "tool_calls": [
+            {
+                "id": "c1",
+                "type": "function",
+                "index": 0,
+                "function": {"name": "f", "arguments": '{"x": 1}', "call_id": None},
+                "extra_content": {"google": {"thought_signature": "s=="}},
+            }
+        ],
+        "provider_specific_fields": {"a": [1, None]},
+    }
+    reply = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+    answer: ChatCompletion = completion_from(status=200, headers={}, body=reply, url="https://h.example/")
+    result = ToolMessage("42", answer.tool_calls[0].id)
+    assert sent(["hi", answer.message, result])[1:] == [
+        message,
+        {"role": "tool", "content": "42", "tool_call_id": "c1"},
+    ]
+    assert answer.message.extra == {"provider_specific_fields": {"a": [1, None]}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        pytest.param([], ("empty list of messages",), id="empty list"),
+        pytest.param((), ("empty list of messages",), id="empty tuple"),
+        pytest.param(None, ("NoneType", "expected text, a message, or a list"), id="None"),
+        pytest.param(5, ("int", "expected text, a message, or a list"), id="number"),
+        pytest.param(b"hi", ("bytes|int",), id="bytes"),
+        pytest.param({"role", "user"}, ("set",), id="set"),
+        pytest.param(iter(["hi"]), ("iterator",), id="iterator"),
+        pytest.param(["hi", 5], (r"messages\[1\]", "int"), id="number in the list"),
+        pytest.param([["hi"]], (r"messages\[0\]", "list"), id="list in the list"),
+        pytest.param([TextPart("hi")], (r"messages\[0\]", "TextPart"), id="part as a message"),
+        pytest.param([{"role": "asistant"}], ("'asistant'", r"messages\[0\]", "did you mean 'assistant'"), id="typo"),
+        pytest.param(["hi", {"role": "human"}], ("'human'", r"messages\[1\]", "system, developer, user"), id="role"),
+        pytest.param({"content": "hi"}, ("None", r"messages\[0\]"), id="no role"),
+        pytest.param([{"role": ["user"]}], (r"messages\[0\]",), id="role as a list"),
+        pytest.param([{"role": "user", "content": object()}], ("JSON cannot say",), id="object in a dict"),
+        pytest.param([{"role": "user", "content": "a\ud800"}], ("JSON cannot say",), id="surrogate in a dict"),
+        pytest.param("a\ud800", ("JSON cannot say",), id="surrogate"),
+        pytest.param([UserMessage("a\udfff")], ("JSON cannot say",), id="surrogate in a Struct"),
+        pytest.param([AssistantMessage("a\udfff")], ("JSON cannot say",), id="surrogate in an answer"),
+        pytest.param([UserMessage([{"a": object()}])], ("JSON cannot say",), id="object in a Struct"),
+        pytest.param([AssistantMessage([object()])], ("JSON cannot say",), id="object in an answer"),
+        pytest.param(
+            [AssistantMessage("a", unknown_fields={"a": object()})], ("JSON cannot say",), id="object in extra"
+        ),
+    ],
+)
+def test_messages_refused(messages: Any, words: tuple[str, ...]) -> None:
+    for word in words:
+        with pytest.raises(ConfigurationError, match=word):
+            made(messages)
+
+
+def test_refusals_do_not_quote_the_prompt() -> None:
+    for messages in (["private \ud800"], [{"role": "user", "content": ["private", object()]}], [b"private"]):
+        with pytest.raises(ConfigurationError) as caught:
+            made(messages)
+        assert "private" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Headers
+
+
+def test_headers_of_the_caller_win_whatever_their_case() -> None:
+    call = made(headers={"Accept": "*/*", "X-Custom": "a b", "Content-TYPE": "application/json; charset=utf-8"})
+    assert call.headers == {
+        "content-type": "application/json; charset=utf-8",
+        "accept": "*/*",
+        "x-custom": "a b",
+    }
+
+
+@pytest.mark.parametrize("value", ["hidden\r\nx: y", "hidden\n", "hidden\r", "hidden\0", "hidden\u20ac", 5, b"hidden"])
+def test_bad_header_value(value: Any) -> None:
+    for check in (lambda: check_header("x-key", value), lambda: made(headers={"x-key": value})):
+        with pytest.raises(ConfigurationError, match="'x-key'") as caught:
+            check()
+        assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "a\n", "é", "a\0", "a\t", 5, None, b"a"], ids=repr)
+def test_bad_header_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^got a header name ") as caught:
+        check_header(name, "hidden")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("x-a", ""), ("X_a.1!", "caf\xe9"), ("x", " spaced\tvalue ")])
+def test_good_header(name: str, value: str) -> None:
+    check_header(name, value)
+    assert made(headers={name: value}).headers[name.lower()] == value

@@ -1,0 +1,769 @@
+"""Replies to results: each shape in which hosts word their errors, and each success that is none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    ContentFilterError,
+    InferenceError,
+    InternalServerError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnprocessableEntityError,
+)
+from inference_async.types import ChatCompletion
+from inference_async.wire.response import (
+    completion_from,
+    describe_error,
+    error_from,
+    excerpt,
+    meta_from,
+    not_an_answer,
+    request_id_of,
+    retry_after_of,
+)
+
+URL: Final = "https://h.example/v1/chat/completions"
+
+
+def error(
+    body: Any,
+    status: int = 400,
+    headers: Mapping[str, str] | None = None,
+    url: str = URL,
+    secrets: tuple[str, ...] = (),
+) -> APIStatusError:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return error_from(status=status, headers=headers or {}, body=data, url=url, secrets=secrets)
+
+
+def complete(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> ChatCompletion:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return completion_from(status=status, headers=headers or {}, body=data, url=URL)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The shapes of errors
+
+
+class Row(NamedTuple):
+    status: int
+    body: Any
+    cls: type[APIStatusError]
+    words: tuple[str, ...]
+    code: str | None = None
+    kind: str | None = None
+    param: str | None = None
+    categories: dict[str, Any] | None = None
+
+
+HATE: Final[dict[str, Any]] = {
+    "hate": {"filtered": True, "severity": "high"},
+    "jailbreak": {"filtered": False, "detected": False},
+}
+EXTRA_PARAMETERS: Final = (
+    "Extra parameters ['x'] are not allowed when extra-parameters is not set or set to be 'error'. "
+    "Set extra-parameters to 'pass-through' to pass to the model."
+)
+
+
+def refused(where: str, key: str) -> dict[str, Any]:
+    """A refused prompt, its verdicts under one of two keys in one of four places."""
+    inner: dict[str, Any] = {"code": "ResponsibleAIPolicyViolation"}
+    body: dict[str, Any] = {"error": {"message": "filtered", "type": None, "param": "prompt", "code": "content_filter"}}
+    if where == "error":
+        body["error"][key] = HATE
+    elif where == "error.innererror":
+        body["error"]["innererror"] = {**inner, key: HATE}
+    elif where == "error.innererror.innererror":
+        body["error"]["innererror"] = {"innererror": {**inner, key: HATE}}
+    else:
+        body["innererror"] = {**inner, key: HATE}
+    return body
+
+
+SHAPES: Final[dict[str, Row]] = {
+    **{
+        f"1 {where} {key}": Row(
+            400,
+            refused(where, key),
+            ContentFilterError,
+            ("filtered", "content safety refused the prompt for hate"),
+            "content_filter",
+            None,
+            "prompt",
+            HATE,
+        )
+        for where in ("error", "error.innererror", "error.innererror.innererror", "innererror")
+        for key in ("content_filter_result", "content_filter_results")
+    },
+    "1 without verdicts": Row(
+        400,
+        {"error": {"message": "filtered", "code": "content_filter"}},
+        ContentFilterError,
+        ("filtered", "content safety refused the prompt"),
+        "content_filter",
+        categories={},
+    ),
+    "1 verdicts under another code": Row(
+        400,
+        {"error": {"message": "filtered", "code": "400", "innererror": {"content_filter_result": HATE}}},
+        ContentFilterError,
+        ("refused the prompt for hate",),
+        "400",
+        categories=HATE,
+    ),
+    "1 blocklist as a bare list": Row(
+        400,
+        {
+            "error": {
+                "message": "filtered",
+                "code": "content_filter",
+                "innererror": {"content_filter_result": {"custom_blocklists": [{"id": "b", "filtered": True}]}},
+            }
+        },
+        ContentFilterError,
+        ("filtered",),
+        "content_filter",
+        categories={"custom_blocklists": [{"id": "b", "filtered": True}]},
+    ),
+    "2 detail as object": Row(
+        422,
+        {
+            "status": 422,
+            "code": "parameter_not_supported",
+            "detail": {"loc": ["body", "response_format"], "input": "json_object"},
+            "message": "One of the parameters contain invalid values.",
+        },
+        UnprocessableEntityError,
+        ("One of the parameters contain invalid values", "response_format", "json_object", "does not support"),
+        "parameter_not_supported",
+        param="response_format",
+    ),
+    "2 detail with value": Row(
+        422,
+        {"status": 422, "detail": {"loc": ["body", "n"], "value": "2"}, "message": "Invalid."},
+        UnprocessableEntityError,
+        ("Invalid", "n: got '2'"),
+        param="n",
+    ),
+    "2 detail as list": Row(
+        422,
+        {
+            "code": "parameter_not_supported",
+            "detail": [{"loc": ["body", "tools", 0], "input": "x"}, {"loc": ["body", "seed"], "input": "y"}],
+            "message": "Invalid.",
+        },
+        UnprocessableEntityError,
+        ("Invalid", "tools.0: got 'x'", "seed: got 'y'"),
+        "parameter_not_supported",
+        param="tools.0",
+    ),
+    "3": Row(
+        400,
+        {"detail": EXTRA_PARAMETERS},
+        BadRequestError,
+        ("Extra parameters ['x'] are not allowed", "extra_mode='pass-through'", "extra_mode='drop'"),
+    ),
+    "4": Row(
+        422,
+        {
+            "detail": [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ["body", "stream_options", "include_usage"],
+                    "msg": "Extra inputs are not permitted",
+                    "input": True,
+                    "url": "https://errors.example/",
+                    "ctx": {},
+                },
+                {"type": "missing", "loc": ["body", "model"], "msg": "Field required", "input": {}},
+            ]
+        },
+        UnprocessableEntityError,
+        ("stream_options.include_usage: Extra inputs are not permitted", "model: Field required"),
+        param="stream_options.include_usage",
+    ),
+    "5": Row(
+        422,
+        {
+            "error": {
+                "code": "Invalid input",
+                "message": '{"detail":[{"type":"extra_forbidden",'
+                '"loc":["body","stream_options","include_usage"],"msg":"Extra inputs are not permitted"}]}',
+                "status": 422,
+            }
+        },
+        UnprocessableEntityError,
+        ("stream_options.include_usage: Extra inputs are not permitted", "code Invalid input"),
+        "Invalid input",
+        param="stream_options.include_usage",
+    ),
+    "5 nested error": Row(
+        400,
+        {"error": {"code": "outer", "message": '{"error":{"message":"inner words","code":"inner","type":"t"}}'}},
+        BadRequestError,
+        ("inner words",),
+        "inner",
+        "t",
+    ),
+    "5 refusal inside": Row(
+        400,
+        {"error": {"code": "BadRequest", "message": json.dumps(refused("error.innererror", "content_filter_result"))}},
+        ContentFilterError,
+        ("filtered", "for hate"),
+        "content_filter",
+        None,
+        "prompt",
+        HATE,
+    ),
+    "5 not JSON after all": Row(
+        400, {"error": {"message": "{braces} and words"}}, BadRequestError, ("{braces} and words",)
+    ),
+    "6": Row(
+        401,
+        {
+            "statusCode": 401,
+            "message": "Unauthorized. Access token is missing, invalid, "
+            "audience is incorrect (https://ai.azure.com), or have expired.",
+        },
+        AuthenticationError,
+        ("audience is incorrect (https://ai.azure.com)", "audience and the expiry of the token"),
+    ),
+    "7": Row(
+        401,
+        {"error": "Unauthorized", "message": "Access denied.", "status": 401},
+        AuthenticationError,
+        ("Access denied", "code Unauthorized", "check the key"),
+        "Unauthorized",
+    ),
+    "7 words alone": Row(404, {"error": "no such model"}, NotFoundError, ("no such model",)),
+    "8": Row(
+        404,
+        {"error": {"code": "unknown_model", "message": "Unknown model: X", "details": "Unknown model: X"}},
+        NotFoundError,
+        ("Unknown model: X", "code unknown_model", "the deployment's name"),
+        "unknown_model",
+    ),
+    "8 no_model_name": Row(
+        400,
+        {"error": {"code": "no_model_name", "message": "No model specified.", "details": "Give one."}},
+        BadRequestError,
+        ("No model specified", "Give one"),
+        "no_model_name",
+    ),
+    "8 numeric code": Row(
+        404, {"error": {"code": "404", "message": "Resource not found"}}, NotFoundError, ("Resource not found",), "404"
+    ),
+    "9": Row(404, {"status": "Serverless endpoint not found"}, NotFoundError, ("Serverless endpoint not found",)),
+    "10": Row(
+        400,
+        {
+            "error": {
+                "message": "Unrecognized request argument supplied: X",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": None,
+            }
+        },
+        BadRequestError,
+        ("Unrecognized request argument supplied: X",),
+        None,
+        "invalid_request_error",
+    ),
+    "10 code as number": Row(
+        429,
+        {"error": {"message": "Slow.", "code": 429, "type": "t", "param": "messages"}},
+        RateLimitError,
+        ("Slow", "slow down, or ask for more quota"),
+        "429",
+        "t",
+        "messages",
+    ),
+    "11": Row(
+        401,
+        {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret."},
+        AuthenticationError,
+        ("AADSTS7000215", "code invalid_client"),
+        "invalid_client",
+    ),
+    "12 text": Row(503, b"upstream connect error", InternalServerError, ("upstream connect error", "try again later")),
+    "12 HTML": Row(
+        502,
+        b"<html><head><title>502 Bad Gateway</title><style>a{b:c}</style></head>\r\n<body>nginx</body></html>",
+        InternalServerError,
+        ("502 Bad Gateway nginx",),
+    ),
+    "12 empty": Row(504, b"", InternalServerError, ("without a reason",)),
+    "12 list": Row(400, [{"error": {"message": "in a list", "code": 400}}], BadRequestError, ("in a list",), "400"),
+    "12 empty list": Row(400, [], BadRequestError, ("without a reason",)),
+    "12 text in JSON": Row(500, b'"just words"', InternalServerError, ("just words",)),
+    "12 null": Row(500, b"null", InternalServerError, ("without a reason",)),
+    "12 number": Row(500, b"5", InternalServerError, ("got 500",)),
+    "12 invalid UTF-8": Row(500, b"caf\xe9", InternalServerError, ("caf\ufffd",)),
+    "13 token limit": Row(
+        429, {"statusCode": 429, "message": "Token limit is exceeded."}, RateLimitError, ("Token limit is exceeded",)
+    ),
+    "13 quota": Row(
+        403,
+        {"statusCode": 403, "message": "Out of call volume quota."},
+        PermissionDeniedError,
+        ("Out of call volume quota", "check the role of the identity"),
+    ),
+    "13 free text": Row(403, b"Request blocked by policy", PermissionDeniedError, ("Request blocked by policy",)),
+    "nested innererror without verdicts": Row(
+        400,
+        {"error": {"message": "bad", "code": "BadRequest", "innererror": {"innererror": {"innererror": {}}}}},
+        BadRequestError,
+        ("bad",),
+        "BadRequest",
+    ),
+    "fields of the wrong kind": Row(
+        400,
+        {"error": {"message": ["x"], "code": {"a": 1}, "type": [1], "param": {}, "innererror": 5, "details": 7}},
+        BadRequestError,
+        ("got 400",),
+    ),
+}
+
+
+@pytest.mark.parametrize("row", SHAPES.values(), ids=SHAPES)
+def test_shape(row: Row) -> None:
+    found = error(row.body, row.status)
+    assert type(found) is row.cls
+    assert (found.status, found.code, found.type, found.param) == (row.status, row.code, row.kind, row.param)
+    assert str(found).startswith(f"got {row.status} from {URL}")
+    for word in row.words:
+        assert word in str(found)
+    if isinstance(found, ContentFilterError):
+        assert found.categories == row.categories
+    assert "\n" not in str(found)
+
+
+def test_message_in_full() -> None:
+    found = error(
+        {"error": {"message": "Too long.", "code": "context_length_exceeded", "type": "t", "param": "messages"}},
+        400,
+        {"apim-request-id": "r-1"},
+        URL + "?api-version=v1&code=hidden#f",
+    )
+    assert str(found) == f"got 400 from {URL}: Too long (code context_length_exceeded, request id r-1)"
+    assert (found.detail, found.url, found.request_id) == ("Too long.", URL, "r-1")
+    assert found.body.startswith('{"error":')
+    assert found.headers == {"apim-request-id": "r-1"}
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500])
+def test_a_refusal_is_only_one_of_400(status: int) -> None:
+    found = error(refused("error.innererror", "content_filter_result"), status)
+    assert type(found) is APIStatusError.for_status(status)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What to do
+
+ADVICE: Final[dict[str, tuple[int, dict[str, str], str, str]]] = {
+    "400": (400, {}, URL, ""),
+    "401": (401, {}, URL, "check the key, or the audience and the expiry of the token"),
+    "403": (403, {}, URL, "check the role of the identity, and the network rules of the resource"),
+    "404": (404, {}, URL, "check the endpoint and the deployment's name"),
+    "404 models": (404, {}, "https://h.example/models/chat/completions", "/openai/v1 of the same host"),
+    "405": (405, {}, URL, "is it a chat model?"),
+    "413": (413, {}, URL, "the request is too large"),
+    "422": (422, {}, URL, "leave it out, or use another model"),
+    "429": (429, {}, URL, "slow down, or ask for more quota"),
+    "429 with a time": (429, {"retry-after": "7"}, URL, "the service asks to wait 7 s"),
+    "500": (500, {}, URL, "try again later"),
+    "529": (529, {}, URL, "try again later"),
+    "redirect": (307, {"location": "https://evil.example/login?x=1"}, URL, "this one leads to evil.example"),
+    "redirect to nowhere": (301, {}, URL, "no host at all"),
+    "redirect to rubbish": (302, {"location": "http://[bad"}, URL, "redirects are not followed"),
+}
+
+
+@pytest.mark.parametrize(("status", "headers", "url", "words"), ADVICE.values(), ids=ADVICE)
+def test_advice(status: int, headers: dict[str, str], url: str, words: str) -> None:
+    message = str(error({"message": "m"}, status, headers, url))
+    if words:
+        assert "; " in message
+        assert words in message
+    else:
+        assert message == f"got {status} from {url}: m"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bounds, control characters, secrets
+
+
+@pytest.mark.parametrize("place", ["message", "code"])
+def test_no_control_characters(place: str) -> None:
+    found = error({"error": {"message": "m", place: "a\x1b[2J\r\nb\x00\x85\u2028\u2029c"}})
+    assert str(found).isprintable()
+    assert "a [2J b c" in str(found)
+    assert found.detail.isprintable()
+
+
+@pytest.mark.parametrize("place", ["message", "code", "type", "param"])
+def test_messages_are_bounded(place: str) -> None:
+    found = error({"error": {"message": "m", place: "x" * 300_000}})
+    assert len(str(found)) < 4096
+    assert len(found.detail) <= 2048
+
+
+def test_detail_and_body_are_bounded() -> None:
+    found = error({"error": {"message": "x" * 300_000}})
+    assert len(found.detail) == 2048
+    assert found.detail.endswith("x…")
+    assert len(found.body) == 65_536
+    exact = error({"error": {"message": "x" * 2048}})
+    assert exact.detail == "x" * 2048
+
+
+def test_not_an_answer_is_bounded_and_clean() -> None:
+    found = not_an_answer(
+        "HTML", status=200, headers={"content-type": "text/html"}, body=b"<p>\x1b[2J\n" * 10_000, url=URL
+    )
+    assert str(found).isprintable()
+    assert len(str(found)) < 600
+    assert len(found.body) <= 2048
+    assert found.body.isprintable()
+    assert (found.status, found.request_id) == (200, None)
+    assert "text/html" in str(found)
+
+
+KEY: Final = "sk-1234/5678+90ab=="
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"error": {"message": f"bad key {KEY}."}}, id="message"),
+        pytest.param({"error": {"message": "bad key", "code": f"key:{KEY}"}}, id="code"),
+        pytest.param({"error": {"message": "bad key", "param": KEY, "type": KEY}}, id="param and type"),
+        pytest.param({"error": KEY}, id="error"),
+        pytest.param({"detail": [{"loc": ["header", KEY], "msg": KEY}]}, id="detail"),
+        pytest.param({"error": {"message": json.dumps({"error": {"message": KEY}})}}, id="JSON in a string"),
+        pytest.param(f"<p>{KEY}</p>".encode(), id="HTML"),
+        pytest.param(b'{"error":{"message":"bad key ' + KEY.replace("/", "\\/").encode() + b'"}}', id="escaped"),
+        pytest.param(refused("error", "content_filter_result") | {"message": KEY}, id="body of a refusal"),
+        pytest.param(
+            {"error": {"code": "content_filter", "content_filter_result": {"hate": {"filtered": True, "by": KEY}}}},
+            id="categories",
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401])
+def test_no_secret_in_an_error(body: Any, status: int) -> None:
+    found = error(body, status, {"x-echo": f"Bearer {KEY}"}, secrets=("", KEY))
+    held = {name: value for name, value in vars(found).items() if name != "headers"}
+    assert KEY not in str(found)
+    assert KEY not in str(held)
+    assert KEY.replace("/", "\\/") not in found.body
+
+
+def test_no_secret_in_the_headers_of_an_error() -> None:
+    found = error({"message": "m"}, 401, {"x-echo": f"Bearer {KEY}"}, secrets=(KEY,))
+    assert KEY not in str(found.headers)
+
+
+@pytest.mark.parametrize("before", [0, 150, 195, 2040], ids=str)
+def test_no_secret_in_a_reply_that_is_no_answer(before: int) -> None:
+    body = b"x" * before + KEY.encode() + b"y" * 5000
+    found = not_an_answer("text", status=200, headers={}, body=body, url=URL, secrets=(KEY,))
+    for part in (KEY, KEY[:6]):
+        assert part not in str(found)
+        assert part not in found.body
+
+
+def test_no_query_in_an_error() -> None:
+    for found in (
+        error({"message": "m"}, 404, url="https://h.example/x?subscription-key=hidden#hidden"),
+        not_an_answer("text", status=200, headers={}, body=b"", url="https://h.example/x?subscription-key=hidden"),
+    ):
+        assert "hidden" not in str(found)
+        assert "https://h.example/x" in str(found)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param({}, None, id="none"),
+        pytest.param({"x-ms-client-request-id": "d"}, "d", id="the client's own"),
+        pytest.param({"x-ms-client-request-id": "d", "x-ms-request-id": "c"}, "c", id="x-ms-request-id"),
+        pytest.param({"x-ms-request-id": "c", "apim-request-id": "b"}, "b", id="apim-request-id"),
+        pytest.param({"apim-request-id": "b", "x-request-id": "a"}, "a", id="x-request-id"),
+        pytest.param({"x-request-id": "", "apim-request-id": "b"}, "b", id="empty"),
+    ],
+)
+def test_request_id(headers: dict[str, str], expected: str | None) -> None:
+    assert request_id_of(headers) == expected
+    assert error({"message": "m"}, 400, headers).request_id == expected
+    if expected is not None:
+        assert f"(request id {expected})" in str(error({"message": "m"}, 400, headers))
+        meta = meta_from(200, headers, "own", 0.5)
+        assert (meta.request_id, meta.client_request_id, meta.elapsed) == (expected, "own", 0.5)
+
+
+def test_meta_without_a_request_id_has_the_clients() -> None:
+    meta = meta_from(200, {"a": "b"}, "own", 0.5)
+    assert (meta.status, meta.request_id, meta.client_request_id, meta.headers) == (200, "own", "own", {"a": "b"})
+
+
+DATE: Final = "Wed, 21 Oct 2026 07:28:00 GMT"
+LATER: Final = "Wed, 21 Oct 2026 07:30:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param({}, None, id="none"),
+        pytest.param({"retry-after": "3"}, 3.0, id="seconds"),
+        pytest.param({"retry-after": " 3 "}, 3.0, id="seconds with spaces"),
+        pytest.param({"retry-after": "1.5"}, 1.5, id="fraction"),
+        pytest.param({"retry-after": "0"}, 0.0, id="zero"),
+        pytest.param({"retry-after": "86400"}, 86_400.0, id="a day"),
+        pytest.param({"retry-after-ms": "300"}, 0.3, id="ms"),
+        pytest.param({"x-ms-retry-after-ms": "300"}, 0.3, id="x-ms"),
+        pytest.param({"retry-after-ms": "300", "x-ms-retry-after-ms": "400", "retry-after": "1"}, 0.3, id="ms first"),
+        pytest.param({"x-ms-retry-after-ms": "400", "retry-after": "1"}, 0.4, id="x-ms before seconds"),
+        pytest.param({"retry-after-ms": "soon", "retry-after": "1"}, 1.0, id="nonsense, then seconds"),
+        pytest.param({"retry-after-ms": "-5", "retry-after": "1"}, 1.0, id="negative, then seconds"),
+        pytest.param({"retry-after-ms": "", "retry-after": "1"}, 1.0, id="empty, then seconds"),
+        pytest.param({"retry-after": LATER, "date": DATE}, 120.0, id="date"),
+        pytest.param({"retry-after": DATE, "date": LATER}, 0.0, id="date in the past"),
+        pytest.param({"retry-after": LATER}, None, id="date without a date"),
+        pytest.param({"retry-after": LATER, "date": "yesterday"}, None, id="date with a bad date"),
+        pytest.param({"retry-after": "soon", "date": DATE}, None, id="nonsense"),
+        pytest.param({"retry-after": ""}, None, id="empty"),
+        pytest.param({"retry-after": "-1"}, None, id="negative"),
+        pytest.param({"retry-after": "nan"}, None, id="nan"),
+        pytest.param({"retry-after": "inf"}, None, id="inf"),
+        pytest.param({"retry-after": "-inf"}, None, id="-inf"),
+        pytest.param({"retry-after": "1e999"}, None, id="too large"),
+        pytest.param({"retry-after": "9" * 5000}, None, id="huge"),
+        pytest.param(
+            {"retry-after": "Wed, 99 Oct 99999999999999999999 07:28:00 GMT", "date": DATE}, None, id="bad date"
+        ),
+    ],
+)
+def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
+    assert retry_after_of(headers) == expected
+    assert error({"message": "m"}, 429, headers).retry_after == expected
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_retry_after_never_fails(value: str, date: str) -> None:
+    seconds = retry_after_of({"retry-after": value, "date": date, "retry-after-ms": value[:10]})
+    assert seconds is None or 0 <= seconds < float("inf")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# No body makes the reading itself fail
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "message", "detail", "details", "code", "status", "loc", "msg", "input", "innererror", "type"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values, st.sampled_from([200, 302, 400, 404, 422, 503]))
+def test_any_json(body: Any, status: int) -> None:
+    found = error(body, status)
+    assert str(found).startswith("got ")
+    assert found.headers == {}
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes(body: bytes) -> None:
+    assert isinstance(error(body), BadRequestError)
+    with contextlib.suppress(APIStatusError, InvalidResponseError):
+        complete(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param('{"status":"²²²","message":"m"}'.encode(), id="digits that are no number"),
+        pytest.param('{"error":{"code":"٤٠٠","message":"m"}}'.encode(), id="digits of another script"),
+        pytest.param(b'{"statusCode":1e999,"message":"m"}', id="number too large"),
+        pytest.param(b'{"code":' + b"9" * 5000 + b',"message":"m"}', id="number too long"),
+        pytest.param(b'{"status":true,"message":"m"}', id="boolean"),
+        pytest.param(b'{"message":"m \\ud800"}', id="lone surrogate"),
+    ],
+)
+def test_odd_values(body: bytes) -> None:
+    assert isinstance(error(body), BadRequestError)
+
+
+def test_any_depth() -> None:
+    """Nested just below what the JSON decoder refuses, reading and quoting must not run out of stack."""
+    shapes = ('{}"m"{}', '{{"detail":[{{"loc":["a"],"input":{}{}}}]}}', '{{"detail":[{{"loc":[{}{}],"msg":"m"}}]}}')
+    for shape in shapes:
+        for depth in [*range(900, 1000), 2_000, 5_000, 100_000]:
+            body = shape.format("[" * depth, "]" * depth).encode()
+            assert isinstance(error(body), BadRequestError)
+
+
+@pytest.mark.parametrize("unit", [b"<", b"<script", b"<script>", b"<!--", b"{", b'{"error":'], ids=bytes.decode)
+def test_a_body_of_broken_tags_is_read(unit: bytes) -> None:
+    assert isinstance(error(unit * 500), BadRequestError)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Successes
+
+ANSWER: Final[dict[str, Any]] = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(ANSWER, id="plain"),
+        pytest.param({**ANSWER, "created": 1.0}, id="created as float"),
+        pytest.param({**ANSWER, "error": None}, id="error null"),
+        pytest.param({**ANSWER, "provider": "p"}, id="unknown field"),
+        pytest.param({**ANSWER, "system_fingerprint": None, "service_tier": None}, id="nulls"),
+        pytest.param(b"\n" + json.dumps(ANSWER).encode() + b"\r\n", id="white space"),
+    ],
+)
+def test_completion(body: Any) -> None:
+    completion = complete(body)
+    assert (completion.text, completion.finish_reason, completion.id, completion.created) == ("hi", "stop", "c", 1)
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == 2
+
+
+def test_completion_keeps_unknown_fields() -> None:
+    completion = complete(
+        {
+            **ANSWER,
+            "provider": "p",
+            "choices": [{"message": {"content": None, "mood": 1, "tool_calls": None}, "stop_reason": 5}],
+        }
+    )
+    assert completion.extra == {"provider": "p"}
+    assert completion.choices[0].extra == {"stop_reason": 5}
+    assert completion.message.extra == {"mood": 1}
+    assert completion.tool_calls == []
+
+
+@pytest.mark.parametrize("choices", [[], None], ids=repr)
+def test_completion_without_choices(choices: Any) -> None:
+    completion = complete({**ANSWER, "choices": choices})
+    assert completion.choices == []
+    assert (completion.id, completion.text, completion.finish_reason) == ("c", "", None)
+
+
+def test_blocked_answer_is_a_success() -> None:
+    completion = complete({**ANSWER, "choices": [{"index": 0, "finish_reason": "content_filter", "message": {}}]})
+    assert (completion.finish_reason, completion.text) == ("content_filter", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(b"", "not JSON", id="empty"),
+        pytest.param(b"<html>Sign in</html>", "not JSON", id="HTML"),
+        pytest.param(b'{"id":"c","choices":[', "not JSON", id="cut"),
+        pytest.param(b"\xff\xfe", "not JSON", id="binary"),
+        pytest.param(b"[" * 100_000, "not JSON", id="deep"),
+        pytest.param({}, "no chat completion", id="empty object"),
+        pytest.param([ANSWER], "no chat completion", id="list"),
+        pytest.param(None, "no chat completion", id="null"),
+        pytest.param({"data": [], "object": "list"}, "no chat completion", id="embeddings"),
+        pytest.param({**ANSWER, "choices": "x"}, "no chat completion", id="choices text"),
+        pytest.param({**ANSWER, "choices": [1]}, "another shape", id="choice number"),
+        pytest.param({**ANSWER, "choices": [{"message": "x"}]}, "$.choices[0].message", id="message text"),
+    ],
+)
+def test_no_completion(body: Any, words: str) -> None:
+    with pytest.raises(InvalidResponseError) as caught:
+        complete(body, headers={"content-type": "text/x", "x-request-id": "r"})
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"got 200 from {URL} with ")
+    assert "text/x" in str(caught.value)
+    assert caught.value.request_id == "r"
+    assert str(caught.value).isprintable()
+    assert isinstance(caught.value, InferenceError)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "cls"),
+    [
+        pytest.param({"error": {"message": "m", "code": 429}}, 429, RateLimitError, id="status in the code"),
+        pytest.param({"error": {"message": "m", "status": 422}}, 422, UnprocessableEntityError, id="status"),
+        pytest.param({"error": {"message": "m", "code": "503"}}, 503, InternalServerError, id="status as text"),
+        pytest.param({"error": {"message": "m"}, "statusCode": 401}, 401, AuthenticationError, id="statusCode beside"),
+        pytest.param({"error": "model crashed"}, 200, APIStatusError, id="text without a status"),
+        pytest.param({"error": {"message": "m", "code": 7}}, 200, APIStatusError, id="a code that is no status"),
+        pytest.param({**ANSWER, "error": {"message": "m", "code": 500}}, 500, InternalServerError, id="in an answer"),
+    ],
+)
+def test_error_in_a_success(body: Any, status: int, cls: type[APIStatusError]) -> None:
+    with pytest.raises(APIStatusError) as caught:
+        complete(body)
+    assert type(caught.value) is cls
+    assert caught.value.status == status
+
+
+def test_refusal_in_a_success() -> None:
+    with pytest.raises(ContentFilterError) as caught:
+        complete(refused("error.innererror", "content_filter_result"))
+    assert caught.value.categories == HATE
+
+
+@pytest.mark.parametrize(
+    ("data", "limit", "expected"),
+    [
+        (b"", 200, "(empty)"),
+        (b" \n\t", 200, "(empty)"),
+        (b"abc", 200, "abc"),
+        (b"a\r\nb", 200, "a b"),
+        (b"abcdef", 4, "abc…"),
+        (b"abcd", 4, "abcd"),
+        ("é".encode() * 10, 4, "ééé…"),
+        (b"\xff", 4, "\ufffd"),
+    ],
+    ids=repr,
+)
+def test_excerpt(data: bytes, limit: int, expected: str) -> None:
+    assert excerpt(data, limit) == expected
+
+
+def test_describe_says_nothing_of_nothing() -> None:
+    assert describe_error(b"") == ("", None, None, None, None, None)
+    assert describe_error(b"{}") == ("", None, None, None, None, None)
