@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -38,15 +39,15 @@ def test_what_the_first_command_prints_is_what_the_script_says() -> None:
 async def test_the_code_runs_as_it_stands(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", emulator.models_url)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
-    import asyncio
-
+    monkeypatch.setenv("AZURE_INFERENCE_MODEL", "any")
     (code,) = blocks("python")
     run = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-c", code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     )
     out, err = await asyncio.wait_for(run.communicate(), 30)
     assert run.returncode == 0, err.decode()
-    assert out.decode().endswith("debate.Usage(prompt_tokens=19, completion_tokens=48, total_tokens=67)\n")
+    assert out.decode().endswith("debate.Usage(prompt_tokens=19, completion_tokens=48, total_tokens=67) stop\n")
+    assert len([line for line in code.splitlines() if line]) == 8
 
 
 def test_every_name_in_the_readme_exists() -> None:
