@@ -1,0 +1,1 @@
+"""What things cost. Figures are ratios to a floor measured in the same run; absolute ones are this machine's."""
