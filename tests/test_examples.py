@@ -36,7 +36,7 @@ def test_example(name: str) -> None:
         capture_output=True,
         text=True,
         timeout=30,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PYTHONASYNCIODEBUG": "1"},
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
     )
     assert done.returncode == 0, done.stderr
     for words in WORDS[name]:

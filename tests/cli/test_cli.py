@@ -12,6 +12,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,8 @@ async def running(*args: str, env: Mapping[str, str] | None = None) -> AsyncIter
         stdout=PIPE,
         stderr=PIPE,
         env={**os.environ, **(env or {})},
+        # A runner in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process

@@ -185,12 +185,11 @@ class Reference:
                     return
             line = ""
         # The stream has ended. The standard discards what is pending; `close` hands it out.
-        retry, last_event_id_buffer = self.retry, self.last_event_id_buffer
-        if line:
+        # Of a line that has not ended only data and event are believed: half an id would be another one.
+        if line.startswith(("data", "event")):
             self.process(line)
         if self.data_buffer:
             self.unfinished = self.pending()
-        self.retry, self.last_event_id_buffer = retry, last_event_id_buffer
 
     def over(self, length: int) -> bool:
         self.too_large = self.limit is not None and length > self.limit
