@@ -20,16 +20,68 @@ from ..types.base import UNSET, UnsetType
 
 __all__ = ["DEFAULT_API_VERSION", "Dialect", "Endpoint", "Settings", "settings_from"]
 
-Dialect: TypeAlias = Literal["models", "openai-v1", "generic"]
-"""How an endpoint speaks: the Model Inference API, Foundry's `/openai/v1`, or any other OpenAI-compatible server."""
+Dialect: TypeAlias = Literal["models", "openai-v1", "deployment", "serverless", "managed", "generic"]
+"""How an endpoint speaks.
+
+- ``models``: the Model Inference API, ``https://NAME.services.ai.azure.com/models``; deprecated by the service.
+- ``openai-v1``: its successor, ``.../openai/v1`` of a Foundry or Azure OpenAI resource.
+- ``deployment``: Azure OpenAI with dated versions, ``.../openai/deployments/NAME``; the path names the model.
+- ``serverless``: one model behind ``https://NAME.REGION.models.ai.azure.com``.
+- ``managed``: one model on managed compute, ``https://NAME.REGION.inference.ml.azure.com``.
+- ``generic``: any other server that speaks OpenAI's chat completions.
+"""
 
 DEFAULT_API_VERSION: Final = "2024-05-01-preview"
 """The only version left in the service's specification of `/models`."""
 
 _OPERATIONS: Final = ("/chat/completions", "/images/embeddings", "/embeddings", "/completions", "/responses", "/info")
-_AZURE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
-_COGNITIVE_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
-_FOUNDRY_SCOPE: Final = "https://ai.azure.com/.default"
+_RESOURCE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
+_SERVERLESS_HOSTS: Final = (".models.ai.azure.com", ".inference.ai.azure.com")
+_MANAGED_HOSTS: Final = (".inference.ml.azure.com",)
+_GONE_HOSTS: Final = ("models.github.ai", "models.inference.ai.azure.com")
+
+
+class _Speech(NamedTuple):
+    """What the endpoints of a dialect have in common; see `Endpoint` for the meaning."""
+
+    key_header: str = "authorization"
+    scope: str | None = None
+    extra_parameters: bool = False
+    ask_for_usage: bool = True
+    model_in: Literal["body", "path", "endpoint"] = "body"
+    api_version: str | None = None
+
+
+_SPEECH: Final[Mapping[str, _Speech]] = {
+    "models": _Speech(
+        key_header="api-key",
+        scope="https://cognitiveservices.azure.com/.default",
+        extra_parameters=True,
+        ask_for_usage=False,  # it comes unasked, and asking is an extra parameter
+        api_version=DEFAULT_API_VERSION,
+    ),
+    "openai-v1": _Speech(key_header="api-key", scope="https://ai.azure.com/.default"),
+    "deployment": _Speech(
+        key_header="api-key",
+        scope="https://cognitiveservices.azure.com/.default",
+        model_in="path",
+        api_version="2024-10-21",  # the last that is generally available
+    ),
+    "serverless": _Speech(
+        extra_parameters=True,
+        ask_for_usage=False,
+        model_in="endpoint",
+        api_version=DEFAULT_API_VERSION,
+    ),
+    "managed": _Speech(
+        scope="https://ml.azure.com/.default",
+        extra_parameters=True,
+        ask_for_usage=False,
+        model_in="endpoint",
+        api_version=DEFAULT_API_VERSION,
+    ),
+    "generic": _Speech(),
+}
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +95,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         scope: the scope of an Entra ID token; None where the endpoint is no Azure endpoint.
         extra_parameters: whether the ``extra-parameters`` header means anything there.
         ask_for_usage: whether a stream must be asked to report usage.
+        model_in: what names the model: the ``body`` of the call, the ``path``, or the ``endpoint`` as a whole.
     """
 
     base: str
@@ -52,6 +105,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     scope: str | None = None
     extra_parameters: bool = False
     ask_for_usage: bool = True
+    model_in: Literal["body", "path", "endpoint"] = "body"
 
     @classmethod
     def parse(
@@ -60,6 +114,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         *,
         dialect: Dialect | None = None,
         api_version: str | UnsetType | None = UNSET,
+        key_header: str | None = None,
     ) -> Endpoint:
         """Understand a URL as people paste it: with or without operation, api-version, or trailing slash.
 
@@ -67,6 +122,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/models``.
             dialect: set it to overrule what the URL says.
             api_version: overrules the one in the URL; None sends none.
+            key_header: overrules the header that carries a key, such as ``Ocp-Apim-Subscription-Key`` for an API
+                Management front of one's own.
 
         Raises:
             ConfigurationError: the URL cannot be understood; the message lists what was tried.
@@ -81,34 +138,44 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         given = next((value for name, value in query if name == "api-version"), None)
         version = given if isinstance(api_version, UnsetType) else api_version
         base = f"{parts.scheme}://{parts.netloc}{path}"
-        found = dialect or _dialect_of(parts, path, url)
-        rest = tuple(row for row in query if row[0] != "api-version")
-        if found == "models":
-            if isinstance(api_version, UnsetType):
-                version = version or DEFAULT_API_VERSION
-            return cls(
-                base=base,
-                dialect=found,
-                query=(("api-version", version), *rest) if version else rest,
-                key_header="api-key",
-                scope=_COGNITIVE_SCOPE,
-                extra_parameters=True,
-                ask_for_usage=False,  # it comes unasked, and asking is an extra parameter
-            )
-        if found == "openai-v1":
-            # v1 knows no dated versions: one left over in a pasted URL is dropped, one given by name is sent.
-            if isinstance(api_version, UnsetType) and version not in ("v1", "preview"):
-                version = None
-            return cls(
-                base=base,
-                dialect=found,
-                query=(("api-version", version), *rest) if version else rest,
-                key_header="api-key",
-                scope=_FOUNDRY_SCOPE,
-            )
-        if found == "generic":
-            return cls(base=base, dialect=found, query=(("api-version", version), *rest) if version else rest)
-        raise ConfigurationError(f"got dialect={found!r}, expected one of 'models', 'openai-v1', 'generic'")
+        found = dialect or _dialect_of(parts, path)
+        speech = _SPEECH.get(found)
+        if speech is None:
+            raise ConfigurationError(f"got dialect={found!r}, expected one of {', '.join(map(repr, _SPEECH))}")
+        if isinstance(api_version, UnsetType):
+            version = version or speech.api_version
+            if found == "openai-v1" and version not in ("v1", "preview"):
+                version = None  # v1 knows no dated versions: one left over in a pasted URL is dropped
+        rest = [row for row in query if row[0] != "api-version"]
+        return cls(
+            base=base,
+            dialect=found,
+            query=(("api-version", version), *rest) if version else tuple(rest),
+            key_header=(key_header or speech.key_header).lower(),
+            scope=speech.scope,
+            extra_parameters=speech.extra_parameters,
+            ask_for_usage=speech.ask_for_usage,
+            model_in=speech.model_in,
+        )
+
+    def explain(self) -> dict[str, str]:
+        """What was understood, as rows for a person to read; none of them holds a secret."""
+        version = next((value for name, value in self.query if name == "api-version"), "none is sent")
+        further = [name for name, _ in self.query if name != "api-version"]  # names only: a value may be a key
+        carries = "authorization, as a bearer" if self.key_header == "authorization" else self.key_header
+        unknown = "the extra-parameters header decides" if self.extra_parameters else "sent as they are"
+        return {
+            "dialect": f"{self.dialect}: {_MEANING[self.dialect]}",
+            "chat": f"{self.base}/chat/completions",
+            "embeddings": f"{self.base}/embeddings",
+            "api-version": version,
+            "further query": ", ".join(further) or "none",
+            "a key goes in": carries,
+            "a token is for": self.scope or "no scope known: say scope= if the host takes Entra ID tokens",
+            "the model is named": _NAMED[self.model_in],
+            "unknown fields": unknown,
+            "usage in a stream": "asked for" if self.ask_for_usage else "comes unasked",
+        }
 
     def url(self, operation: str) -> str:
         """The address of an operation, such as ``chat/completions``."""
@@ -128,7 +195,22 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_azure(self) -> bool:
         """Whether the host is one of Azure's, where every call needs a credential."""
-        return self.host.endswith(_AZURE_HOSTS)
+        return self.host.endswith((*_RESOURCE_HOSTS, *_SERVERLESS_HOSTS, *_MANAGED_HOSTS))
+
+
+_MEANING: Final[Mapping[Dialect, str]] = {
+    "models": "the Model Inference API; deprecated, /openai/v1 of the same resource is its successor",
+    "openai-v1": "the current API of Foundry and Azure OpenAI resources",
+    "deployment": "Azure OpenAI with dated versions",
+    "serverless": "one model, serverless",
+    "managed": "one model, on managed compute",
+    "generic": "any OpenAI-compatible server",
+}
+_NAMED: Final = {
+    "body": "in the body: model= is the deployment's name, upper and lower case matter",
+    "path": "in the path; model= changes nothing",
+    "endpoint": "by the endpoint; model= is not needed",
+}
 
 
 class Settings(NamedTuple):
@@ -199,23 +281,44 @@ def _split(url: object) -> SplitResult:
     return parts
 
 
-def _dialect_of(parts: SplitResult, path: str, url: str) -> Dialect:
+def _dialect_of(parts: SplitResult, path: str) -> Dialect:
     host = parts.hostname or ""
-    if path.endswith("/openai/v1"):
+    base = f"{parts.scheme}://{parts.netloc}"
+    if host in _GONE_HOSTS:
+        raise ConfigurationError(
+            f"got {host}: GitHub Models was shut down on 2026-07-30; deploy the model in Foundry, and use "
+            "https://NAME.services.ai.azure.com/openai/v1"
+        )
+    if "/openai/v1/" in f"{path}/":
         return "openai-v1"
+    if _names_a_deployment(path):
+        return "deployment"
     if path.endswith("/models"):
         return "models"
-    if not host.endswith(_AZURE_HOSTS):
+    if host.endswith(_SERVERLESS_HOSTS):
+        return "serverless"
+    if host.endswith(_MANAGED_HOSTS):
+        return "managed"
+    if not host.endswith(_RESOURCE_HOSTS):
         return "generic"
-    base = f"{parts.scheme}://{parts.netloc}"
-    candidates = [f"{base}/openai/v1"]
+    if "/anthropic" in path:
+        raise ConfigurationError(
+            f"got an endpoint that speaks Anthropic's own wire format; expected {base}/openai/v1, or dialect='generic'"
+        )
+    candidates = [f"{base}/openai/v1", f"{base}/openai/deployments/NAME"]
     if host.endswith(".services.ai.azure.com"):
-        candidates.append(f"{base}/models")
+        candidates.insert(1, f"{base}/models")
     what = f"the path {path!r}" if path else "no path"
+    project = " (a project's endpoint is for agents)" if "/api/projects/" in path else ""
     raise ConfigurationError(
-        f"got an Azure endpoint with {what}, which fits neither .../openai/v1 nor .../models; "
-        f"expected one of: {', '.join(candidates)} (or say dialect= if this is another kind)"
+        f"got an Azure endpoint with {what}{project}, which says too little; expected one of "
+        f"{', '.join(candidates)} (or say dialect= if this is another kind)"
     )
+
+
+def _names_a_deployment(path: str) -> bool:
+    _, found, name = path.rpartition("/openai/deployments/")
+    return bool(found and name and "/" not in name)
 
 
 def _is_loopback(host: str) -> bool:

@@ -81,8 +81,59 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
     "upper case scheme": ("HTTPS://h.example/v1", "generic", f"https://h.example/v1/{CHAT}"),
     "serverless": (
         "https://d.eastus2.models.ai.azure.com",
-        "generic",
-        f"https://d.eastus2.models.ai.azure.com/{CHAT}",
+        "serverless",
+        f"https://d.eastus2.models.ai.azure.com/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "serverless with v1": (
+        "https://d.eastus2.models.ai.azure.com/v1/chat/completions",
+        "serverless",
+        f"https://d.eastus2.models.ai.azure.com/v1/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "serverless, older host": (
+        "https://d.eastus2.inference.ai.azure.com/v1",
+        "serverless",
+        f"https://d.eastus2.inference.ai.azure.com/v1/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "managed": (
+        "https://e.westeurope.inference.ml.azure.com/",
+        "managed",
+        f"https://e.westeurope.inference.ml.azure.com/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "managed info": (
+        "https://e.westeurope.inference.ml.azure.com/info",
+        "managed",
+        f"https://e.westeurope.inference.ml.azure.com/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "deployment": (
+        f"{AOAI}/openai/deployments/gpt-4.1",
+        "deployment",
+        f"{AOAI}/openai/deployments/gpt-4.1/{CHAT}?api-version=2024-10-21",
+    ),
+    "deployment, pasted whole": (
+        f"{AOAI}/openai/deployments/gpt-4.1/chat/completions?api-version=2025-01-01-preview",
+        "deployment",
+        f"{AOAI}/openai/deployments/gpt-4.1/{CHAT}?api-version=2025-01-01-preview",
+    ),
+    "deployment behind API Management": (
+        "https://front.azure-api.net/ai/openai/deployments/d1",
+        "deployment",
+        f"https://front.azure-api.net/ai/openai/deployments/d1/{CHAT}?api-version=2024-10-21",
+    ),
+    "models behind API Management": (
+        "https://front.azure-api.net/mistral/models",
+        "models",
+        f"https://front.azure-api.net/mistral/models/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "v1 behind API Management, a model in the path": (
+        "https://front.azure-api.net/openai/v1/grok",
+        "openai-v1",
+        f"https://front.azure-api.net/openai/v1/grok/{CHAT}",
+    ),
+    "v1 below a project": (f"{R}/api/projects/p/openai/v1", "openai-v1", f"{R}/api/projects/p/openai/v1/{CHAT}"),
+    "models of the draft": (
+        f"{R}/api/models",
+        "models",
+        f"{R}/api/models/{CHAT}?api-version=2024-05-01-preview",
     ),
     "IPv6": ("http://[::1]:8080/v1", "generic", f"http://[::1]:8080/v1/{CHAT}"),
 }
@@ -99,6 +150,9 @@ def test_pasted(url: str, dialect: str, expected: str) -> None:
     [
         (f"{R}/openai/v1", "api-key", "https://ai.azure.com/.default", False, True),
         (f"{R}/models", "api-key", "https://cognitiveservices.azure.com/.default", True, False),
+        (f"{AOAI}/openai/deployments/d", "api-key", "https://cognitiveservices.azure.com/.default", False, True),
+        ("https://d.r.models.ai.azure.com", "authorization", None, True, False),
+        ("https://e.r.inference.ml.azure.com", "authorization", "https://ml.azure.com/.default", True, False),
         ("https://h.example/v1", "authorization", None, False, True),
     ],
 )
@@ -158,7 +212,7 @@ def test_unknown_dialect() -> None:
             [],
             id="cognitive services host",
         ),
-        pytest.param(f"{AOAI}/openai/deployments/d", [f"{AOAI}/openai/v1", "dialect="], [], id="deployment"),
+        pytest.param(f"{AOAI}/openai", [f"{AOAI}/openai/v1", f"{AOAI}/openai/deployments/NAME"], [], id="half a path"),
         pytest.param(f"{R}/api/projects/p", [f"{R}/openai/v1", "'/api/projects/p'"], [], id="project"),
         pytest.param(f"{R}/chat/completions", [f"{R}/openai/v1", f"{R}/models"], [], id="operation only"),
     ],
@@ -323,3 +377,41 @@ def test_openai_host_with_a_query_still_means_v1() -> None:
     endpoint = settings_from({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/?api-version=2024-10-21"}).endpoint
     assert endpoint is not None
     assert Endpoint.parse(endpoint).url(CHAT) == f"{AOAI}/openai/v1/{CHAT}"
+
+
+@pytest.mark.parametrize("host", ["models.github.ai/inference", "models.inference.ai.azure.com"])
+def test_github_models_is_gone(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"shut down on 2026-07-30.*/openai/v1"):
+        Endpoint.parse(f"https://{host}")
+
+
+def test_what_is_pasted_and_not_spoken() -> None:
+    with pytest.raises(ConfigurationError, match="Anthropic's own wire format"):
+        Endpoint.parse(f"{R}/anthropic")
+    with pytest.raises(ConfigurationError, match="a project's endpoint is for agents"):
+        Endpoint.parse(f"{R}/api/projects/p")
+
+
+def test_a_key_header_of_ones_own() -> None:
+    endpoint = Endpoint.parse("https://front.azure-api.net/mistral/models", key_header="Ocp-Apim-Subscription-Key")
+    assert endpoint.key_header == "ocp-apim-subscription-key"
+
+
+def test_explain_says_what_was_understood_and_no_secret() -> None:
+    rows = Endpoint.parse(f"{AOAI}/openai/deployments/d?subscription-key=hidden").explain()
+    assert rows == {
+        "dialect": "deployment: Azure OpenAI with dated versions",
+        "chat": f"{AOAI}/openai/deployments/d/chat/completions",
+        "embeddings": f"{AOAI}/openai/deployments/d/embeddings",
+        "api-version": "2024-10-21",
+        "further query": "subscription-key",
+        "a key goes in": "api-key",
+        "a token is for": "https://cognitiveservices.azure.com/.default",
+        "the model is named": "in the path; model= changes nothing",
+        "unknown fields": "sent as they are",
+        "usage in a stream": "asked for",
+    }
+    generic = Endpoint.parse("https://h.example/v1").explain()
+    assert generic["api-version"] == "none is sent"
+    assert generic["a key goes in"] == "authorization, as a bearer"
+    assert generic["a token is for"].startswith("no scope known")
