@@ -6,6 +6,7 @@ Importing the package loads almost nothing; each name is loaded when it is first
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ConflictError,
         ContentFilterError,
         CredentialError,
+        EventTooLargeError,
         IncompleteStreamError,
         InferenceError,
         InternalServerError,
@@ -97,6 +99,7 @@ __all__ = [
     "CredentialError",
     "DeveloperMessage",
     "Endpoint",
+    "EventTooLargeError",
     "FunctionCall",
     "FunctionDefinition",
     "ImagePart",
@@ -127,13 +130,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "types")
-    value = getattr(importlib.import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or the checkers would believe in any name at all
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "types")
+        value = getattr(importlib.import_module(f".{home}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

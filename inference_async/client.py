@@ -6,12 +6,11 @@ import asyncio
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Never, Self, Unpack
 
 import msgspec
 
-from .errors import APITimeoutError, ConfigurationError
+from .errors import APITimeoutError, ConfigurationError, UnknownOptionError
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
 from .net.session import Session
@@ -21,8 +20,8 @@ from .policy.timeouts import Timeouts
 from .stream import ChatStream
 from .types import UNSET, ChatCompletion, ChatOptions, Messages, UnsetType
 from .types.chat import ExtraMode
-from .wire.endpoints import Dialect, Endpoint, Settings, settings_from
-from .wire.request import Call, chat_call, check_header
+from .wire.endpoints import Dialect, Endpoint, settings_for, settings_from
+from .wire.request import CREDENTIAL_HEADERS, Call, chat_call, check_extra_mode, checked_headers
 from .wire.response import completion_from
 
 if TYPE_CHECKING:
@@ -40,6 +39,19 @@ class _Options(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     limits: Limits
 
+    def __post_init__(self) -> None:
+        for name, kind in (("timeouts", Timeouts), ("limits", Limits)):
+            _check_type(name, getattr(self, name), kind)
+        check_extra_mode(self.extra_mode)
+        if self.model is not None:
+            _check_type("model", self.model, str)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        example = f", such as {kind.__name__}(total=30)" if kind is Timeouts else ""
+        raise ConfigurationError(f"got {name}= of type {type(value).__name__}, expected {kind.__name__}{example}")
+
 
 class InferenceClient:
     """A client of one endpoint. Make one per process and event loop, and share it: it holds one pool of connections.
@@ -53,13 +65,17 @@ class InferenceClient:
     Making a client does no I/O; its connections are opened when they are needed, in the event loop of the first call.
 
     Args:
-        endpoint: a URL as the portal shows it, or an `Endpoint`. Left out, it is read from the environment, see
-            `settings_from`; so are then credential and model.
+        endpoint: a URL as the portal shows it, or an `Endpoint`. Left out, it is read from the environment: from the
+            first set that names one of ``AZURE_INFERENCE_{ENDPOINT,CREDENTIAL,MODEL}``,
+            ``AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}``, ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and
+            ``OPENAI_{BASE_URL,API_KEY,MODEL}``. Credential and model come from the same set, if they are left out; a
+            key that is set beside another host's endpoint is never used.
         credential: a key, an object with ``.key``, a credential of ``azure.identity.aio``, or a callable that returns
             a token. It goes to this endpoint only, and over plain http only to this machine.
         model: the deployment's name, for calls that name none.
-        dialect: overrules what the URL says: ``models``, ``openai-v1`` or ``generic``.
+        dialect: overrules what the URL says; see `Endpoint`.
         api_version: overrules the dialect's own; None sends none.
+        key_header: overrules the header that carries a key, such as ``Ocp-Apim-Subscription-Key``.
         scope: overrules the scope of Entra ID tokens that the endpoint asks for.
         headers: further headers for every call.
         extra_mode: what the service shall do with parameters outside its specification, where nothing is said in
@@ -82,6 +98,7 @@ class InferenceClient:
         model: str | None = None,
         dialect: Dialect | None = None,
         api_version: str | UnsetType | None = UNSET,
+        key_header: str | None = None,
         scope: str | None = None,
         headers: Mapping[str, str] | None = None,
         extra_mode: ExtraMode | None = None,
@@ -90,37 +107,41 @@ class InferenceClient:
         allow_insecure: bool = False,
         session: aiohttp.ClientSession | None = None,
         transport: Transport | None = None,
+        **unknown: Never,
     ) -> None:
+        _refuse_unknown(unknown)
+        if isinstance(credential, str) and credential.startswith(("https://", "http://")):
+            raise ConfigurationError("got a URL as the credential; are endpoint and credential in each other's place?")
         settings = settings_from(os.environ)
-        if endpoint is None:
-            endpoint = settings.endpoint
-            if endpoint is None:
-                raise ConfigurationError(
-                    "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set "
-                    "AZURE_INFERENCE_ENDPOINT, AZURE_AI_CHAT_ENDPOINT, AZURE_OPENAI_ENDPOINT or OPENAI_BASE_URL"
-                )
-        if not isinstance(endpoint, Endpoint):
-            endpoint = Endpoint.parse(endpoint, dialect=dialect, api_version=api_version)
-        if not _same_host(endpoint, settings):
-            settings = Settings()  # what was set for one host is not sent to another
+        url = settings.endpoint if endpoint is None else endpoint
+        if url is None:
+            raise ConfigurationError(
+                "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set "
+                "AZURE_INFERENCE_ENDPOINT, AZURE_AI_CHAT_ENDPOINT, AZURE_OPENAI_ENDPOINT or OPENAI_BASE_URL"
+            )
+        if isinstance(url, Endpoint):
+            if (dialect, api_version, key_header) != (None, UNSET, None):
+                raise ConfigurationError("got an Endpoint, and beside it dialect=, api_version= or key_header=")
+            parsed = url
+        else:
+            parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)
+        if endpoint is not None:
+            settings = settings_for(parsed, os.environ)
+        endpoint = parsed
         if credential is None:
             credential = settings.credential
         if credential is None and endpoint.is_azure:
             raise ConfigurationError(
-                f"got no credential for {endpoint.host}: pass a key or an azure-identity credential, or set the key's "
-                "variable beside the endpoint's, such as AZURE_INFERENCE_CREDENTIAL"
+                f"got no credential for {endpoint.host}: pass a key or an azure-identity credential, or set "
+                "AZURE_INFERENCE_CREDENTIAL (a key that is set beside another host's endpoint is not sent to this one)"
             )
-        if credential is not None and not endpoint.is_secure and not allow_insecure:
-            raise ConfigurationError(
-                f"got a credential for {endpoint.base}, which would go over plain http; "
-                "use https, or allow_insecure=True"
-            )
-        for name, value in (headers or {}).items():
-            check_header(name, value)
+        self._may_send_credentials = endpoint.is_secure or allow_insecure
+        if credential is not None and not self._may_send_credentials:
+            raise ConfigurationError(_INSECURE.format(endpoint.base))
         self._endpoint = endpoint
         self._options = _Options(
             model=model or settings.model,
-            headers=dict(headers or {}),
+            headers=checked_headers(headers),
             extra_mode=extra_mode,
             timeouts=timeouts or Timeouts(),
             limits=limits or Limits(),
@@ -146,23 +167,33 @@ class InferenceClient:
         extra_mode: ExtraMode | UnsetType | None = UNSET,
         timeouts: Timeouts | UnsetType = UNSET,
         limits: Limits | UnsetType = UNSET,
+        **unknown: Never,
     ) -> InferenceClient:
         """A copy with other options, which shares connections and credential with this client.
 
         It is cheap: make one per call if that reads best. Closing a copy does nothing; closing the client closes all
-        its copies. `headers` are added to the client's own.
+        its copies. What is not named stays as it is.
+
+        Args:
+            model: the deployment's name, for calls that name none; None for no default.
+            headers: added to the client's own, and stronger than they.
+            extra_mode: as for the client; None for the default.
+            timeouts: in place of the client's.
+            limits: in place of the client's.
+
+        Raises:
+            ConfigurationError: a header that cannot be sent, or a value of another type.
         """
+        _refuse_unknown(unknown)
         options = self._options
-        if not isinstance(headers, UnsetType):
-            for name, value in headers.items():
-                check_header(name, value)
         copy = object.__new__(type(self))
         copy._endpoint = self._endpoint
         copy._session = self._session
+        copy._may_send_credentials = self._may_send_credentials
         copy._owner = False
         copy._options = _Options(
             model=options.model if isinstance(model, UnsetType) else model,
-            headers=options.headers if isinstance(headers, UnsetType) else {**options.headers, **headers},
+            headers=options.headers if isinstance(headers, UnsetType) else options.headers | checked_headers(headers),
             extra_mode=options.extra_mode if isinstance(extra_mode, UnsetType) else extra_mode,
             timeouts=options.timeouts if isinstance(timeouts, UnsetType) else timeouts,
             limits=options.limits if isinstance(limits, UnsetType) else limits,
@@ -188,7 +219,9 @@ class InferenceClient:
             extra_mode: what that header says; ``pass-through`` where nothing else is set.
             headers: further headers for this call.
             timeouts: in place of the client's; only ``connect`` and ``total`` matter here.
-            **options: see `ChatOptions`; UNSET leaves one out, None sends null.
+            **options: ``model``, ``temperature``, ``top_p``, ``max_tokens``, ``stop``, ``seed``, ``tools``,
+                ``tool_choice``, ``response_format`` and the others of `ChatOptions`; UNSET leaves one out, None sends
+                null.
 
         Returns:
             The completion as the service sent it; a filtered or cut answer is a completion too, see `finish_reason`.
@@ -205,7 +238,7 @@ class InferenceClient:
         Source: the service's reference, "Get Chat Completions".
         """
         call = self._call(messages, options, extra, extra_mode, headers, stream=False)
-        timeouts, limits = timeouts or self._options.timeouts, self._options.limits
+        timeouts, limits = self._timeouts(timeouts), self._options.limits
         deadlines = self._session.begin(timeouts)
         now = asyncio.get_running_loop().time
         try:
@@ -243,7 +276,7 @@ class InferenceClient:
             ConfigurationError: something in the call cannot be sent.
         """
         call = self._call(messages, options, extra, extra_mode, headers, stream=True)
-        return ChatStream(self._session, call, timeouts=timeouts or self._options.timeouts, limits=self._options.limits)
+        return ChatStream(self._session, call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
 
     async def aclose(self) -> None:
         """Close the connections; streams still running end in a `ClientClosedError`. Any number of times is fine."""
@@ -265,6 +298,12 @@ class InferenceClient:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._endpoint.dialect} {self._endpoint.base} model={self._options.model!r}>"
 
+    def _timeouts(self, given: Timeouts | None) -> Timeouts:
+        if given is None:
+            return self._options.timeouts
+        _check_type("timeouts", given, Timeouts)
+        return given
+
     def _call(
         self,
         messages: Messages,
@@ -278,6 +317,9 @@ class InferenceClient:
         own = self._options
         if own.model is not None:
             options.setdefault("model", own.model)
+        sent = own.headers | checked_headers(headers)
+        if not self._may_send_credentials and not CREDENTIAL_HEADERS.isdisjoint(sent):
+            raise ConfigurationError(_INSECURE.format(self._endpoint.base))
         return chat_call(
             self._endpoint,
             messages,
@@ -285,12 +327,28 @@ class InferenceClient:
             stream=stream,
             extra=extra,
             extra_mode=extra_mode or own.extra_mode,
-            headers={**own.headers, **(headers or {})},
+            headers=sent,
         )
 
 
-def _same_host(endpoint: Endpoint, settings: Settings) -> bool:
-    if settings.endpoint is None:
-        return False
-    ours, theirs = urlsplit(endpoint.base), urlsplit(settings.endpoint)
-    return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
+_INSECURE: Final = (
+    "got a credential for {}, which would go over plain http; use https, or say allow_insecure=True for the client"
+)
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "timeout": "limits on time go in timeouts=Timeouts(total=...)",
+    "api_key": "a key goes in credential=",
+    "key": "a key goes in credential=",
+    "base_url": "the address goes in endpoint=",
+    "url": "the address goes in endpoint=",
+    "azure_endpoint": "the address goes in endpoint=",
+    "azure_deployment": "the deployment's name goes in model=",
+    "credential_scopes": "the scope of tokens goes in scope=",
+    "default_headers": "further headers go in headers={...}",
+    "model_extras": "fields outside the specification go in extra={...} of each call",
+}
+
+
+def _refuse_unknown(unknown: Mapping[str, object]) -> None:
+    for name in unknown:
+        hint = _ELSEWHERE.get(name, "options of a request go in complete() and stream()")
+        raise UnknownOptionError(f"got an unknown option {name!r} for the client: {hint}")

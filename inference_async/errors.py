@@ -23,9 +23,10 @@
     │   └── InternalServerError     500 and above
     ├── InvalidResponseError        a 200 that is no answer: HTML, broken JSON, another shape
     └── StreamError                 the stream began and then failed; `partial` holds what had arrived
+        ├── EventTooLargeError      ... with an event over the bound
         └── IncompleteStreamError   ... it ended before the answer did
 
-All of them pickle. None of them holds a key, a token or a prompt.
+All of them pickle. None of them holds a key or a token, nor a prompt unless the service repeats it in its answer.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ __all__ = [
     "ConflictError",
     "ContentFilterError",
     "CredentialError",
+    "EventTooLargeError",
     "IncompleteStreamError",
     "InferenceError",
     "InternalServerError",
@@ -286,6 +288,10 @@ class StreamError(InferenceError):
         self.partial = partial
         self.code = code
         self.type = type
+
+
+class EventTooLargeError(StreamError):
+    """An event of the stream, or a line of one, is over the bound of `Limits.max_event_bytes`."""
 
 
 class IncompleteStreamError(StreamError):

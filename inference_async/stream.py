@@ -9,6 +9,7 @@ One wake-up per network read: everything that arrived is decoded at once and han
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 from collections import deque
 from types import TracebackType
@@ -19,6 +20,7 @@ from .errors import (
     APITimeoutError,
     ClientClosedError,
     ClientStateError,
+    EventTooLargeError,
     IncompleteStreamError,
     InferenceError,
     StreamError,
@@ -30,12 +32,14 @@ from .types import ChatCompletion, ChatCompletionChunk, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
 from .wire.request import Call
-from .wire.response import completion_from, redact
-from .wire.sse import EventDecoder, EventTooLargeError
+from .wire.response import completion_from, not_an_answer, redact, without_query
+from .wire.sse import EventDecoder
 
 __all__ = ["ChatStream", "TextStream"]
 
 _BOM: Final = b"\xef\xbb\xbf"
+_HEAD_BYTES: Final = 2048
+_FIELD: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry|:|$)")
 
 
 class ChatStream:
@@ -70,6 +74,7 @@ class ChatStream:
         self._ready: deque[Item] = deque()
         self._scope: asyncio.Timeout | None = None  # around the wait under way, so that `aclose` can end it
         self._is_events = False  # known once the first byte of the body is
+        self._head = b""  # how the body began, kept until the first chunk, should there be none
         self._progress = False
         self._busy = False
         self._complete = False
@@ -116,16 +121,14 @@ class ChatStream:
             self._error = ClientClosedError("the stream was closed before its end")
         self._ready.clear()
         self._cut(self._error)
-        if self._scope is not None:
+        if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(0.0)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ChatCompletionChunk:
-        if self._busy:
-            raise ClientStateError("the stream is being read by another task; one task reads, any may close")
-        self._busy = True
+        self._claim()
         try:
             while True:
                 while self._ready:
@@ -143,12 +146,19 @@ class ChatStream:
         finally:
             self._busy = False
 
+    def __repr__(self) -> str:
+        state = "complete" if self._complete else "failed" if self._error else "open" if self._exchange else "not begun"
+        return f"<{type(self).__name__} {state}, {self._accumulator.chunks} chunks>"
+
     async def __aenter__(self) -> Self:
         if self._exchange is None and self._error is None:
+            self._claim()
             try:
                 await self._open()
             except BaseException as error:
                 self._fail(error)
+            finally:
+                self._busy = False
         return self
 
     async def __aexit__(
@@ -161,6 +171,8 @@ class ChatStream:
         if getattr(self, "_exchange", None) is None or self._complete or self._error is not None:
             return
         self._cut(None)
+        if self._session.closed:
+            return  # which has cut the connection already
         warnings.warn(
             "a ChatStream was dropped before its end; its connection is closed now. Use `async with client.stream(...)`"
             " or call aclose()",
@@ -168,6 +180,11 @@ class ChatStream:
             stacklevel=2,
             source=self,
         )
+
+    def _claim(self) -> None:
+        if self._busy:
+            raise ClientStateError("the stream is being read by another task; one task reads, any may close")
+        self._busy = True
 
     async def _open(self) -> Exchange:
         self._deadlines = deadlines = self._session.begin(self._timeouts)
@@ -183,6 +200,7 @@ class ChatStream:
         """Wait for the network once, and turn what came into items."""
         try:
             exchange = self._exchange or await self._open()
+            self._session.check_loop()
             if self._progress:
                 self._progress = False
                 self._clock.wait_for("between_tokens", now=asyncio.get_running_loop().time())
@@ -190,6 +208,8 @@ class ChatStream:
                 data = await exchange.reply.read()
                 is_events = self._is_events or await self._sniff(exchange, data)
             self._scope = None
+            if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
+                self._head += data[:_HEAD_BYTES]
             if is_events:
                 self._feed(data)
         except BaseException as error:
@@ -202,7 +222,7 @@ class ChatStream:
         try:
             self._ready.extend(self._chunks.decode(self._events.feed(data)))
         except EventTooLargeError as error:
-            self._ready.extend(self._chunks.decode(error.events))
+            self._ready.extend(self._chunks.decode(self._events.whole))
             self._ready.append(error)
 
     async def _sniff(self, exchange: Exchange, data: bytes) -> bool:
@@ -212,7 +232,7 @@ class ChatStream:
         brace, a bracket or a tag.
         """
         head = data.removeprefix(_BOM).lstrip()[:1]
-        if head not in (b"{", b"[", b"<"):
+        if head not in (b"{", b"[", b"<", b'"'):
             self._is_events = bool(head)
             return True
         meta = exchange.meta
@@ -229,8 +249,21 @@ class ChatStream:
         accumulator = self._accumulator
         if isinstance(item, StreamError):
             self._fail(item)
-        if accumulator.chunks == 0:
-            self._fail(IncompleteStreamError("the stream ended without a single chunk"))
+        if accumulator.chunks == 0 and self._exchange is not None and not _FIELD.match(self._head):
+            self._fail(
+                not_an_answer(
+                    "no event in it",
+                    status=self.meta.status,
+                    headers=self.meta.headers,
+                    body=self._head,
+                    url=self._exchange.url,
+                    secrets=self._exchange.secrets,
+                )
+            )
+        if not accumulator.begun:
+            self._fail(
+                IncompleteStreamError(f"the stream ended after {accumulator.chunks} chunks without any of the answer")
+            )
         if item is Mark.END and not accumulator.finished:
             self._fail(
                 IncompleteStreamError(
@@ -246,25 +279,32 @@ class ChatStream:
         """End the stream with this error, put into our words where it is not ours, and told what had arrived."""
         self._scope = None
         cause = error.__cause__
-        if self._error is not None:  # closed by another task; what that did to this one is no news
-            raise self._error from None
-        if isinstance(error, TimeoutError) and not isinstance(error, InferenceError):
-            error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
-        if not isinstance(error, InferenceError):
-            self._error = ClientClosedError("the stream was cancelled before its end")
+        if not isinstance(error, InferenceError | TimeoutError):
+            if self._error is None:
+                what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
+                self._error = ClientClosedError(f"the stream was {what} before its end")
             self._cut(self._error)
             raise error
-        if self._exchange is not None:
+        if self._error is not None:  # closed by another task; what that did to this one is no news
+            raise self._error from None
+        if not isinstance(error, InferenceError):
+            error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
+        exchange = self._exchange
+        if exchange is not None:
             if isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError):
                 cause = error
-                error = IncompleteStreamError(f"the stream was cut after {self._accumulator.chunks} chunks: {error}")
+                error = IncompleteStreamError(f"the stream ended after {self._accumulator.chunks} chunks: {error}")
             if isinstance(error, APITimeoutError):
                 error.chunks, error.partial = self._accumulator.chunks, self.completion
             elif isinstance(error, StreamError):
-                error.message = redact(error.message, self._exchange.secrets)
-                error.args = (error.message,)
-                error.partial = self.completion
-            error.request_id = error.request_id or self.meta.request_id
+                error = type(error)(
+                    f"{redact(error.message, exchange.secrets)} (from {without_query(exchange.url)}, "
+                    f"request id {exchange.meta.request_id})",
+                    partial=self.completion,
+                    code=error.code,
+                    type=error.type,
+                )
+            error.request_id = error.request_id or exchange.meta.request_id
         self._error = error
         self._cut(error)
         raise error from cause

@@ -28,7 +28,6 @@ from inference_async import (
     UserMessage,
     WrongEventLoopError,
 )
-from inference_async.emulator import Emulator
 from tests.support import Connection, RawServer, ScriptedReply, ScriptedTransport, json_reply, scripted
 
 HELLO = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}
@@ -125,10 +124,10 @@ async def test_unknown_option(options: dict[str, Any], words: str) -> None:
     [
         ([], "empty list of messages"),
         ([{"role": "sytem", "content": "x"}], "role 'sytem' in messages.0.*did you mean 'system'"),
-        ([{"content": "x"}], "role None"),
+        ([{"content": "x"}], "no role in messages.0."),
         ([UserMessage("a"), 7], "messages.1. of type int"),
         (None, "messages of type NoneType"),
-        (b"hi", "messages.0. of type int"),
+        (b"hi", "messages of type bytes"),
         ([{"role": "user", "content": {1j}}], "JSON cannot say"),
     ],
 )
@@ -387,21 +386,16 @@ async def test_a_callers_session_that_is_closed() -> None:
 
 
 def test_another_event_loop() -> None:
-    async def call(client: InferenceClient, url: str) -> None:
+    client = scripted(reply(), reply())
+
+    async def call() -> None:
         await client.complete("hi")
 
-    async def first() -> InferenceClient:
-        async with Emulator(pace=0) as emulator:
-            client = InferenceClient(emulator.models_url, emulator.key, model="m")
-            await client.complete("hi")
-            await client.aclose()
-            client = InferenceClient(emulator.models_url, emulator.key, model="m", transport=ScriptedTransport(reply()))
-            await client.complete("hi")
-            return client
-
-    client = asyncio.run(first())
+    asyncio.run(call())
     with pytest.raises(WrongEventLoopError, match="one client per loop"):
-        asyncio.run(call(client, ""))
+        asyncio.run(call())
+    with pytest.raises(WrongEventLoopError):
+        asyncio.run(client.aclose())
 
 
 def test_trio() -> None:
@@ -421,9 +415,161 @@ def test_trio() -> None:
             trio.run(main)
 
 
-async def test_every_error_is_one_of_ours() -> None:
-    """A transport of the user's own may raise what it likes; what this package raises has one root."""
+async def test_an_error_before_any_answer_carries_the_id_the_client_sent() -> None:
     client = scripted(APIConnectionError("no"))
     with pytest.raises(InferenceError) as caught:
         await client.complete("hi")
-    assert caught.value.request_id, "an error before any answer carries the id the client sent"
+    assert caught.value.request_id
+
+
+@pytest.mark.parametrize("way", ["complete", "stream"])
+async def test_closing_the_client_ends_calls_whose_head_is_awaited(way: str) -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.gone.wait()
+
+    async with RawServer(answer) as server:
+        client = InferenceClient(f"{server.url}/v1")
+        asked = client.complete("hi") if way == "complete" else client.stream("hi").final()
+        task = asyncio.create_task(asked)
+        await asyncio.wait_for(server.asked.wait(), 5)
+        await client.aclose()
+        with pytest.raises(ClientClosedError, match="while this call was under way"):
+            await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+async def test_closing_the_client_ends_calls_that_wait_for_a_token() -> None:
+    asked = asyncio.Event()
+
+    async def token() -> str:
+        asked.set()
+        await asyncio.sleep(0.05)
+        return "some-token"
+
+    client = InferenceClient("http://localhost/v1", token, transport=(transport := ScriptedTransport()))
+    task = asyncio.create_task(client.complete("hi"))
+    await asked.wait()
+    await client.aclose()
+    with pytest.raises(ClientClosedError):
+        await asyncio.wait_for(task, 5)
+    assert transport.calls == [], "nothing is sent by a client that is closed"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stream": True}, "'stream': to stream, call client.stream"),
+        ({"timeout": 3}, "'timeout': limits on time go in timeouts=Timeouts"),
+        ({"model_extras": {}}, "'model_extras': fields outside the specification go in extra="),
+        ({"extras": {}}, "did you mean 'extra'"),
+        ({"header": {}}, "did you mean 'headers'"),
+    ],
+)
+async def test_keywords_of_other_clients(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnknownOptionError, match=words):
+        await scripted().complete("hi", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"api_key": "k"}, "'api_key' for the client: a key goes in credential="),
+        ({"timeout": 3}, "limits on time go in timeouts="),
+        ({"temperature": 0}, "options of a request go in complete"),
+    ],
+)
+def test_keywords_of_other_constructors(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnknownOptionError, match=words):
+        InferenceClient("http://localhost/v1", **options)
+    with pytest.raises(UnknownOptionError):
+        scripted().with_options(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timeouts": 5}, r"timeouts= of type int, expected Timeouts, such as Timeouts\(total=30\)"),
+        ({"limits": 5}, "limits= of type int, expected Limits"),
+        ({"headers": ["x"]}, "headers of type list, expected a mapping"),
+        ({"model": 5}, "model= of type int, expected str"),
+        ({"extra_mode": "bogus"}, "extra_mode='bogus'"),
+    ],
+)
+def test_arguments_of_another_type(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        InferenceClient("http://localhost/v1", **options)
+
+
+async def test_timeouts_of_another_type_for_a_call() -> None:
+    wrong: Any = 5
+    with pytest.raises(ConfigurationError, match="timeouts= of type int"):
+        await scripted().complete("hi", timeouts=wrong)
+
+
+async def test_the_headers_of_a_call_win_however_they_are_written() -> None:
+    transport = ScriptedTransport(reply())
+    client = InferenceClient("http://localhost/v1", headers={"X-Two": "client"}, transport=transport)
+    await client.with_options(headers={"x-two": "copy"}).complete("hi", headers={"X-TWO": "call"})
+    assert transport.calls[0].headers["x-two"] == "call"
+
+
+async def test_a_credential_in_a_header_is_a_credential() -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with pytest.raises(ConfigurationError, match="plain http"):
+        await InferenceClient("http://example.test/v1", headers=headers, transport=ScriptedTransport()).complete("hi")
+    answer = reply({"error": {"message": f"bad key {KEY}"}}, status=401)
+    client = InferenceClient("http://localhost/v1", headers=headers, transport=ScriptedTransport(answer))
+    assert KEY not in repr(vars(client))
+    with pytest.raises(APIStatusError) as caught:
+        await client.complete("hi")
+    assert KEY not in str(caught.value) + caught.value.body
+
+
+def test_swapped_arguments_and_a_key_as_the_endpoint() -> None:
+    with pytest.raises(ConfigurationError, match="in each other's place"):
+        InferenceClient(KEY, "https://x.services.ai.azure.com/models")
+    with pytest.raises(ConfigurationError) as caught:
+        InferenceClient(KEY)
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_without_an_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was set for no host in particular: it serves Azure's hosts and this machine, and nobody else."""
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", KEY)
+    InferenceClient("https://x.services.ai.azure.com/models")
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", "https://y.services.ai.azure.com/models")
+    with pytest.raises(ConfigurationError, match="a key that is set beside another host's endpoint"):
+        InferenceClient("https://x.services.ai.azure.com/models")
+
+
+async def test_an_answer_that_is_not_http() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(b"garbage\r\n\r\n")
+
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1") as client:
+        with pytest.raises(APIConnectionError, match="that is not HTTP") as caught:
+            await client.complete("hi")
+    assert "400" not in str(caught.value)
+
+
+async def test_tls_to_a_server_that_speaks_none() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server, InferenceClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
+        with pytest.raises(APIConnectionError, match="is it http:// rather than https://"):
+            await client.complete("hi")
+
+
+async def test_an_answer_as_plain_data() -> None:
+    async with scripted(reply({**HELLO, "vendor": {"a": 1}})) as client:
+        completion = await client.complete("hi")
+    assert json.loads(json.dumps(completion.to_dict())) == {
+        "id": "c",
+        "model": "m",
+        "choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+        "vendor": {"a": 1},
+    }

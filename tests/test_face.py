@@ -44,7 +44,7 @@ def test_checkers_see_what_runs() -> None:
 
 def test_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Frobnicate'"):
-        _ = inference_async.Frobnicate
+        getattr(inference_async, "Frobnicate")  # noqa: B009  (the checkers know better than to let it through)
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -14,6 +14,7 @@ from inference_async import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    ChatStream,
     ClientClosedError,
     ClientStateError,
     IncompleteStreamError,
@@ -24,6 +25,7 @@ from inference_async import (
     RateLimitError,
     StreamError,
     Timeouts,
+    WrongEventLoopError,
 )
 from tests.support import (
     DONE,
@@ -33,6 +35,7 @@ from tests.support import (
     Piece,
     RawServer,
     ScriptedReply,
+    ScriptedTransport,
     chunk,
     collect,
     event,
@@ -161,7 +164,7 @@ async def test_cut(pieces: tuple[Piece, ...]) -> None:
 )
 async def test_a_stream_without_a_chunk_is_no_answer(pieces: tuple[Piece, ...]) -> None:
     client, _ = streamed(*pieces)
-    with pytest.raises(IncompleteStreamError, match="without a single chunk"):
+    with pytest.raises(IncompleteStreamError, match="ended after 0 chunks without any of the answer"):
         await client.stream("hi").final()
 
 
@@ -178,6 +181,8 @@ FAILED: dict[str, tuple[tuple[Piece, ...], str]] = {
     "not JSON": ((b"data: {oops\n\n",), "not JSON: .oops"),
     "no object": ((b"data: 42\n\n",), "no JSON object: 42"),
     "another shape": ((event({"choices": 7}),), "another shape"),
+    "error without the word": ((event({"object": "error", "message": "overloaded", "code": 500}),), "overloaded"),
+    "detail": ((event({"detail": "overloaded"}),), "overloaded"),
     "too large": ((b"data: " + b"x" * 5000 + b"\n\n",), "over 4,096 bytes"),
 }
 
@@ -213,6 +218,36 @@ async def test_a_json_error_without_a_status_keeps_the_success_it_came_with() ->
     with pytest.raises(APIStatusError) as caught:
         await client.stream("hi").final()
     assert caught.value.status == 200
+
+
+async def test_the_end_mark_alone_is_no_answer() -> None:
+    client, _ = streamed(event({"usage": USAGE}), event({}), DONE)
+    with pytest.raises(IncompleteStreamError, match="ended after 2 chunks without any of the answer"):
+        await client.stream("hi").final()
+
+
+@pytest.mark.parametrize("body", [b"Service busy", b'"Service busy"'], ids=["text", "JSON text"])
+async def test_text_in_place_of_the_stream_is_quoted(body: bytes) -> None:
+    client = scripted(
+        ScriptedReply([body[:3], body[3:]], headers={"content-type": "text/plain", "x-request-id": "r-9"})
+    )
+    with pytest.raises(
+        InvalidResponseError, match=r"from http://localhost/v1/chat/completions .*Service busy"
+    ) as caught:
+        await client.stream("hi").final()
+    assert caught.value.request_id == "r-9"
+
+
+async def test_a_stream_error_says_from_where_and_hides_the_key() -> None:
+    reply = ScriptedReply([event(chunk("Hel")), event({"error": {"message": "bad key key-0123456789"}})])
+    transport = ScriptedTransport(reply)
+    client = InferenceClient("http://localhost/v1?subscription-key=hidden", "key-0123456789", transport=transport)
+    with pytest.raises(StreamError) as caught:
+        await client.stream("hi").final()
+    assert str(caught.value) == (
+        "the service ended the stream with an error: bad key [secret] "
+        "(from http://localhost/v1/chat/completions, request id request-1)"
+    )
 
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"[1]", b'{"object": "list"}', b"{oops"])
@@ -290,6 +325,63 @@ async def test_aclose_from_another_task_while_the_head_is_awaited() -> None:
         await asyncio.wait_for(server.gone.wait(), 5)
 
 
+@pytest.mark.parametrize("cancel_first", [True, False])
+async def test_a_cancelled_reader_stays_cancelled_whoever_closes_the_stream(*, cancel_first: bool) -> None:
+    async with RawServer(silent) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        stream = client.stream("hi")
+        reader = asyncio.create_task(stream.final())
+        await asyncio.wait_for(server.asked.wait(), 5)
+        if cancel_first:
+            reader.cancel()
+        await stream.aclose()
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(reader, 5)
+        assert reader.cancelled()
+
+
+async def test_aclose_twice_while_the_head_is_awaited() -> None:
+    async with RawServer(silent) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        stream = client.stream("hi")
+        reader = asyncio.create_task(stream.final())
+        await asyncio.wait_for(server.asked.wait(), 5)
+        await stream.aclose()
+        await asyncio.sleep(0)
+        await stream.aclose()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(reader, 5)
+
+
+async def test_two_tasks_that_open_one_stream_send_one_request() -> None:
+    async with RawServer(endless) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        stream = client.stream("hi")
+        results = await asyncio.gather(stream.__aenter__(), anext(stream), return_exceptions=True)
+        assert sum(isinstance(result, ClientStateError) for result in results) == 1
+        await stream.aclose()
+        assert len(server.requests) == 1
+
+
+def test_another_event_loop() -> None:
+    async def begin() -> ChatStream:
+        stream = scripted(ScriptedReply([event(chunk("Hel")), 30.0])).stream("hi")
+        await anext(stream)
+        return stream
+
+    stream = asyncio.run(begin())
+    with pytest.raises(WrongEventLoopError):
+        asyncio.run(stream.final())
+
+
+async def test_repr_says_how_it_stands() -> None:
+    client, _ = streamed(HELLO)
+    stream = client.stream("hi")
+    assert repr(stream) == "<ChatStream not begun, 0 chunks>"
+    await anext(stream)
+    assert repr(stream) == "<ChatStream open, 1 chunks>"
+    await stream.final()
+    assert repr(stream) == "<ChatStream complete, 3 chunks>"
+
+
 async def test_two_readers_are_refused() -> None:
     client, _ = streamed(event(chunk("Hel")), 30.0)
     stream = client.stream("hi")
@@ -301,6 +393,10 @@ async def test_two_readers_are_refused() -> None:
     await stream.aclose()
     with pytest.raises(ClientClosedError):
         await reader
+
+
+async def silent(connection: Connection) -> None:
+    await connection.gone.wait()
 
 
 async def endless(connection: Connection) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
+import ssl
 import time
 from collections.abc import Generator, Mapping
 from typing import Final
@@ -47,7 +50,7 @@ class AiohttpReply:
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise APIConnectionError(f"the connection was cut while the answer was read: {_reason(error)}") from error
+            raise APIConnectionError("the connection was cut before the answer was whole") from error
 
     async def finish(self) -> None:
         """See `Reply.finish`: at most 100 ms and 64 KiB are spent on what a server says after the end."""
@@ -83,10 +86,13 @@ class AiohttpTransport:
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._session = session
         self._owned = session is None
+        self._closed = False
         self._replies: WeakSet[AiohttpReply] = WeakSet()
 
     async def send(self, call: Call, *, connect_timeout: float | None) -> AiohttpReply:
         """See `Transport.send`."""
+        if self._closed:
+            raise ClientClosedError("the client is closed")
         session = self._session
         if session is None:
             session = self._session = self._open()
@@ -108,6 +114,7 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
+        self._closed = True
         for reply in list(self._replies):
             reply.close(ClientClosedError("the client was closed while this answer was being read"))
         session, self._session = self._session, None
@@ -139,11 +146,20 @@ def _own_errors(call: Call, connect_timeout: float | None) -> Generator[None, No
     except aiohttp.ClientConnectorCertificateError as error:
         raise APIConnectionError(f"the certificate of {where} is not trusted: {_reason(error)}") from error
     except aiohttp.ClientConnectorError as error:
-        raise APIConnectionError(f"no connection to {where}: {_reason(error)}") from error
+        raise APIConnectionError(
+            f"no connection to {where}: {_reason(error)}; check the address, and that the server is running"
+        ) from error
+    except aiohttp.ClientResponseError as error:
+        said = " ".join(error.message.split())[:200]
+        raise APIConnectionError(f"got an answer from {where} that is not HTTP: {said}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise APIConnectionError(f"no answer from {where}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
     cause = getattr(error, "os_error", None) or error
+    if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
+        return "it does not speak TLS: is it http:// rather than https://?"
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError | socket.gaierror) and cause.errno:
+        return os.strerror(cause.errno).lower()
     return " ".join(str(cause).split()) or type(cause).__name__

@@ -16,8 +16,9 @@ import anyio.to_thread
 
 from ..errors import ConfigurationError, CredentialError
 from ..wire.endpoints import Endpoint
+from ..wire.request import Secret
 
-__all__ = ["Authoriser", "Credential", "Secret", "authoriser"]
+__all__ = ["Authoriser", "Credential", "authoriser"]
 
 _REFRESH_BEFORE: Final = 300.0
 """Seconds before its end at which a token is replaced; azure-core's own margin."""
@@ -43,15 +44,6 @@ class TokenCredential(Protocol):
 TokenProvider: TypeAlias = Callable[[], "str | Awaitable[str]"]
 Credential: TypeAlias = "str | KeyCredential | TokenCredential | TokenProvider"
 """What may stand for a credential."""
-
-
-class Secret(str):
-    """A header's value that does not show itself in reprs, and so not in the tracebacks of error reporters."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'[secret]'"
 
 
 class Authoriser(Protocol):
@@ -126,12 +118,7 @@ class _Token:
     async def _refresh(self) -> None:
         get_token = self._credential.get_token
         try:
-            if inspect.iscoroutinefunction(get_token):
-                token = await get_token(self._scope)
-            else:
-                token = await anyio.to_thread.run_sync(get_token, self._scope)
-                if inspect.isawaitable(token):
-                    token = await token
+            token = await _called(get_token, self._scope)
             value, expires_on = _checked(token.token, "token"), float(token.expires_on)
         except ConfigurationError:
             raise
@@ -150,14 +137,20 @@ class _Provider:
 
     async def header(self) -> tuple[str, Secret]:
         try:
-            token = self._provider()
-            if inspect.isawaitable(token):
-                token = await token
+            token = await _called(self._provider)
         except Exception as error:
             raise CredentialError(
                 f"the token provider raised {type(error).__name__}; its own error is the cause of this one"
             ) from error
         return "authorization", _bearer(_checked(token, "token"))
+
+
+async def _called(function: Callable[..., Any], *args: str) -> Any:
+    """What a function of the user's returns; one that may block runs in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args)
+    result = await anyio.to_thread.run_sync(function, *args)
+    return await result if inspect.isawaitable(result) else result
 
 
 def _bearer(value: str) -> Secret:
@@ -174,6 +167,10 @@ def _checked(value: object, what: str) -> Secret:
         raise ConfigurationError(f"got a {what} with a line break; was it read from a file without .strip()?")
     if value != value.strip():
         raise ConfigurationError(f"got a {what} that begins or ends with white space")
+    if value[0] == value[-1] and value[0] in "\"'":
+        raise ConfigurationError(f"got a {what} in quotes; pass it without them")
+    if value.lower().startswith("bearer "):
+        raise ConfigurationError(f"got a {what} that begins with 'Bearer '; pass what follows it")
     if not value.isascii() or not value.isprintable():
         raise ConfigurationError(f"got a {what} with a non-Latin or control character, expected printable ASCII")
     return Secret(value)

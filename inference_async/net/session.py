@@ -20,9 +20,9 @@ from ..errors import (
 from ..policy.limits import Limits
 from ..policy.timeouts import Deadlines, Timeouts
 from ..types import ResponseMeta
-from ..wire.request import Call
+from ..wire.request import CREDENTIAL_HEADERS, Call, Secret
 from ..wire.response import CLIENT_REQUEST_ID, error_from, meta_from
-from .auth import Authoriser, Secret
+from .auth import Authoriser
 from .transport import Reply, Transport
 
 __all__ = ["Exchange", "Session"]
@@ -78,7 +78,8 @@ class Session:
         self._transport = transport
         self._auth = auth
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._sending: set[asyncio.Timeout] = set()
+        self.closed = False
 
     def begin(self, timeouts: Timeouts) -> Deadlines:
         """Check that the client can be used here and now; start the clock of a call.
@@ -87,8 +88,16 @@ class Session:
             ClientClosedError: it was closed.
             WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
         """
-        if self._closed:
+        if self.closed:
             raise ClientClosedError("the client is closed; make a new one, or keep it open as long as it is needed")
+        return Deadlines(timeouts, now=self.check_loop().time())
+
+    def check_loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop, which the first call binds the client to.
+
+        Raises:
+            WrongEventLoopError: it is another one than that, or no asyncio loop runs here.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -102,7 +111,7 @@ class Session:
                 "the client is bound to the event loop that made its first call, and this is another one; "
                 "make one client per loop (each asyncio.run makes a new loop)"
             )
-        return Deadlines(timeouts, now=loop.time())
+        return loop
 
     async def send(self, call: Call, *, deadlines: Deadlines, timeouts: Timeouts, limits: Limits) -> Exchange:
         """Send the call; return when the head of a success is there.
@@ -116,9 +125,14 @@ class Session:
         """
         client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
         reply: Reply | None = None
+        scope = asyncio.timeout(None)  # no limit of its own: a handle by which `aclose` ends the wait
+        self._sending.add(scope)
         try:
-            call, secrets = await self._authorised(call, client_request_id)
-            reply = await self._transport.send(call, connect_timeout=timeouts.connect)
+            async with scope:
+                call, secrets = await self._authorised(call, client_request_id)
+                if self.closed:
+                    raise _closed()
+                reply = await self._transport.send(call, connect_timeout=timeouts.connect)
             elapsed = asyncio.get_running_loop().time() - deadlines.started
             if reply.status == 200:
                 meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
@@ -128,23 +142,39 @@ class Session:
         except BaseException as error:
             if reply is not None:
                 reply.close()
+            if self.closed and isinstance(error, InferenceError | TimeoutError):
+                raise _closed() from None
             if isinstance(error, InferenceError):
                 error.request_id = error.request_id or client_request_id
             raise
+        finally:
+            self._sending.discard(scope)
 
     async def aclose(self) -> None:
-        """Close for good; running streams end in a `ClientClosedError`."""
-        self._closed = True
+        """Close for good; calls under way end in a `ClientClosedError`.
+
+        Raises:
+            WrongEventLoopError: the connections belong to another loop, and can only be closed there.
+        """
+        if self._loop is not None:
+            self.check_loop()
+        self.closed = True
+        for scope in self._sending:
+            if not scope.expired():
+                scope.reschedule(0.0)
         await self._transport.aclose()
 
     async def _authorised(self, call: Call, client_request_id: str) -> tuple[Call, tuple[str, ...]]:
         headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: client_request_id, **call.headers}
         header = await self._auth.header()
-        secrets: tuple[str, ...] = ()
         if header is not None:
             name, value = header
             headers.setdefault(name, value)
-            secrets = (Secret(value.removeprefix("Bearer ")),)
+        secrets = tuple(
+            Secret(value.rpartition(" ")[2])
+            for name, value in headers.items()
+            if name in CREDENTIAL_HEADERS or isinstance(value, Secret)
+        )
         return Call(method=call.method, url=call.url, headers=headers, body=call.body), secrets
 
 
@@ -159,3 +189,7 @@ async def _read_up_to(reply: Reply, limit: int) -> tuple[bytes, bool]:
             reply.close()
             return b"".join(pieces)[:limit], True
     return b"".join(pieces), False
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the client was closed while this call was under way")

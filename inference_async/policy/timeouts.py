@@ -80,7 +80,7 @@ class Deadlines:
             "total": "the call was not finished",
         }[self.phase]
         return APITimeoutError(
-            f"{what} within {limit:g} s (timeout {self.phase!r}, {elapsed:.1f} s after the call began)",
+            f"{what} within {limit:g} s (timeout {self.phase!r}, {elapsed:.3g} s after the call began)",
             phase=self.phase,
             elapsed=elapsed,
         )

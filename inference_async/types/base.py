@@ -8,13 +8,14 @@ sends; from there they come back as ``extra``, and go out again at their old pla
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_mapping", "is_object"]
+__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_mapping", "is_object", "plain"]
 
 EXTRA: Final = "*inference_async.extra"
 """The wire name under which a Struct holds the fields it does not know; no service sends it."""
@@ -53,3 +54,36 @@ class Open(
     def extra(self) -> Mapping[str, Any]:
         """The fields that the service sent and this class does not know, by name; read-only, often empty."""
         return MappingProxyType(self.unknown_fields) if self.unknown_fields else _NOTHING
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as plain dicts and lists, as it goes over the wire: fit for `json.dumps`, ``extra`` included."""
+        return cast("dict[str, Any]", plain(self))
+
+
+def plain(value: Any) -> Any:
+    """A Struct, or what holds some, as plain objects ready to be encoded, ``extra`` fields where they came from."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        out: dict[str, Any] = {config.tag_field: config.tag} if config.tag_field else {}
+        for name, wire_name, default in _sent(type(value)):
+            item = getattr(value, name)
+            if item is not UNSET and not (config.omit_defaults and item == default):
+                out[wire_name] = plain(item)
+        for name, item in value.extra.items() if isinstance(value, Open) else ():
+            out.setdefault(name, plain(item))
+        return out
+    if is_mapping(value):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in cast("list[Any]", value)]
+    return value
+
+
+@cache
+def _sent(cls: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Name, wire name and default of the fields that go over the wire."""
+    return tuple(
+        (field.name, field.encode_name, [] if field.default_factory is list else field.default)
+        for field in msgspec.structs.fields(cls)
+        if not field.encode_name.startswith("*")
+    )

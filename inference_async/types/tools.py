@@ -12,7 +12,7 @@ from .base import Open
 __all__ = ["FunctionCall", "FunctionCallDelta", "FunctionDefinition", "ToolCall", "ToolCallDelta", "ToolDefinition"]
 
 
-class FunctionDefinition(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
+class FunctionDefinition(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True):
     """A function a model may call.
 
     Attributes:

@@ -80,6 +80,11 @@ class Accumulator:
         return progress
 
     @property
+    def begun(self) -> bool:
+        """Whether any choice was begun."""
+        return bool(self._choices)
+
+    @property
     def finished(self) -> bool:
         """Whether every choice that was begun has a finish reason, and at least one was begun."""
         return bool(self._choices) and all(state.finish_reason is not None for state in self._choices.values())
@@ -244,7 +249,9 @@ class _ChoiceState:
         for piece in self._logprobs:
             for name, value in piece.items():
                 if is_array(value):
-                    joined[name] = [*(joined.get(name) or []), *value]
+                    if not is_array(joined.get(name)):
+                        joined[name] = []
+                    joined[name].extend(value)
                 elif value is not None or name not in joined:
                     joined[name] = value
         return joined

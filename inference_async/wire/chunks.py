@@ -40,6 +40,8 @@ Item: TypeAlias = ChatCompletionChunk | StreamError | Mark
 """What an event can be. An error is a value: whoever reads the stream hands out what came before it, then raises."""
 
 _DONE_DATA: Final = b"[DONE]"
+_CHUNK_FIELDS: Final = frozenset({"choices", "usage", "prompt_filter_results", "prompt_annotations"})
+_COMPLAINT_FIELDS: Final = frozenset({"message", "detail", "code", "error_description"})
 
 
 class ChunkDecoder:
@@ -108,7 +110,7 @@ class ChunkDecoder:
     def _read(self, obj: Any, event: ServerSentEvent) -> Item:
         if not is_object(obj):
             return StreamError(f"the stream holds an event that is no JSON object: {excerpt(event.data)}")
-        if event.event == "error" or obj.get("error"):
+        if event.event == "error" or obj.get("error") or _is_bare_error(obj):
             return _error_event(encode(obj))
         try:
             chunk = lenient(obj, ChatCompletionChunk)
@@ -169,6 +171,11 @@ def chunk_of(completion: ChatCompletion) -> ChatCompletionChunk:
             for choice in completion.choices
         ],
     )
+
+
+def _is_bare_error(obj: dict[str, Any]) -> bool:
+    """An error body without a word for it: nothing of a chunk, and a complaint."""
+    return _CHUNK_FIELDS.isdisjoint(obj) and not _COMPLAINT_FIELDS.isdisjoint(obj)
 
 
 def _is_whole(data: bytes) -> bool:

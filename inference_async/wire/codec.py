@@ -7,22 +7,25 @@ refuses the rest. What it refuses takes the slow one, `lenient`: decode to plain
 - a field that the Struct does not know moves under ``extra`` (see `types/base.py`), so that nothing is lost;
 - null where the Struct has no null counts as absent: ``choices: null`` is no choice, ``delta: null`` an empty one;
 - another value where text is expected becomes its JSON text: some servers send tool arguments as an object;
-- numbers may be written as floats or strings where the value is whole.
+- numbers may be written as floats or strings where the value is whole;
+- of what is neither the answer nor its shape (usage, log probabilities, filter results ...), a value that cannot be
+  read moves under ``extra`` too: a decoration is no reason to lose a paid answer.
 
 `plain` is the way back: a Struct as plain objects, its ``extra`` fields at the place they came from.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ..types import ChatCompletion, ChatCompletionChunk
-from ..types.base import EXTRA, UNSET, Open, is_array, is_mapping, is_object
+from ..types.base import EXTRA, is_array, is_mapping, is_object, plain
 
 __all__ = ["DecodeFailure", "decode_chunk", "decode_completion", "decode_json", "encode", "lenient", "plain"]
 
@@ -63,42 +66,38 @@ def lenient(obj: Any, cls: type[T]) -> T:
     Raises:
         msgspec.ValidationError: the object has another shape altogether; the message names the place.
     """
-    return msgspec.convert(_put_right(obj, cls), cls, strict=False)
+    tree = _put_right(obj, cls)
+    while True:
+        try:
+            return msgspec.convert(tree, cls, strict=False)
+        except msgspec.ValidationError as error:
+            if not _set_aside(tree, str(error)):
+                raise
 
 
-def plain(value: Any) -> Any:
-    """A Struct, or what holds some, as plain objects ready to be encoded, ``extra`` fields where they came from."""
-    if isinstance(value, msgspec.Struct):
-        config = value.__struct_config__
-        out: dict[str, Any] = {config.tag_field: config.tag} if config.tag_field else {}
-        for name, wire_name, default in _sent(type(value)):
-            item = getattr(value, name)
-            if item is not UNSET and not (config.omit_defaults and item == default):
-                out[wire_name] = plain(item)
-        for name, item in value.extra.items() if isinstance(value, Open) else ():
-            out.setdefault(name, plain(item))
-        return out
-    if is_mapping(value):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in cast("list[Any]", value)]
-    return value
+def _set_aside(tree: Any, complaint: str) -> bool:
+    """Move the value a validation error complains about under ``extra``, unless it is of the answer itself."""
+    place = _PLACE.search(complaint)
+    steps: list[tuple[str, str]] = _STEP.findall(place[1]) if place else []
+    for name, index in steps:
+        if name and name not in _CORE:
+            if not is_object(tree) or name not in tree:
+                return False
+            tree.setdefault(EXTRA, {})[name] = tree.pop(name)
+            return True
+        tree = tree[name] if name else tree[int(index)]
+    return False
+
+
+_PLACE: Final = re.compile(r"at `\$([^`]*)`")
+_CORE: Final = frozenset({"choices", "delta", "message", "content", "tool_calls", "function", "index", "finish_reason"})
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
 class _Field(NamedTuple):
     nullable: bool
     text: bool
     struct: type[msgspec.Struct] | None
-
-
-@cache
-def _sent(cls: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
-    """Name, wire name and default of the fields that go over the wire."""
-    return tuple(
-        (field.name, field.encode_name, [] if field.default_factory is list else field.default)
-        for field in msgspec.structs.fields(cls)
-        if not field.encode_name.startswith("*")
-    )
 
 
 @cache

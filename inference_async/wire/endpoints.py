@@ -9,6 +9,7 @@ Paths are joined by hand: `urljoin` drops the last segment of a base without a t
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -18,7 +19,7 @@ import msgspec
 from ..errors import ConfigurationError
 from ..types.base import UNSET, UnsetType
 
-__all__ = ["DEFAULT_API_VERSION", "Dialect", "Endpoint", "Settings", "settings_from"]
+__all__ = ["DEFAULT_API_VERSION", "Dialect", "Endpoint", "Settings", "settings_for", "settings_from"]
 
 Dialect: TypeAlias = Literal["models", "openai-v1", "deployment", "serverless", "managed", "generic"]
 """How an endpoint speaks.
@@ -38,7 +39,11 @@ _OPERATIONS: Final = ("/chat/completions", "/images/embeddings", "/embeddings", 
 _RESOURCE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 _SERVERLESS_HOSTS: Final = (".models.ai.azure.com", ".inference.ai.azure.com")
 _MANAGED_HOSTS: Final = (".inference.ml.azure.com",)
+_LIKE_A_HOST: Final = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/[\w./-]*)?")
 _GONE_HOSTS: Final = ("models.github.ai", "models.inference.ai.azure.com")
+
+
+_PORTALS: Final = ("ai.azure.com", "oai.azure.com", "portal.azure.com", "ml.azure.com")
 
 
 class _Speech(NamedTuple):
@@ -177,6 +182,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             "usage in a stream": "asked for" if self.ask_for_usage else "comes unasked",
         }
 
+    def __repr__(self) -> str:
+        # Without the query, whose values may be keys.
+        return f"<Endpoint {self.dialect} {self.base}>"
+
     def url(self, operation: str) -> str:
         """The address of an operation, such as ``chat/completions``."""
         query = urlencode(self.query, quote_via=quote)
@@ -188,9 +197,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return urlsplit(self.base).hostname or ""
 
     @property
+    def is_local(self) -> bool:
+        """Whether the host is this machine."""
+        return _is_loopback(self.host)
+
+    @property
     def is_secure(self) -> bool:
         """Whether a credential may be sent there: over TLS, or without leaving this machine."""
-        return self.base.startswith("https://") or _is_loopback(self.host)
+        return self.base.startswith("https://") or self.is_local
 
     @property
     def is_azure(self) -> bool:
@@ -249,6 +263,31 @@ def settings_from(environ: Mapping[str, str]) -> Settings:
     return Settings()
 
 
+def settings_for(endpoint: Endpoint, environ: Mapping[str, str]) -> Settings:
+    """Key and model for an endpoint that was given: those of the set of variables that names the same host.
+
+    A set that names no endpoint at all counts too, if it is one of Azure's and so is the host, or if the host is this
+    machine. A key that was set for one host is never sent to another.
+    """
+    for endpoint_name, key_name, model_name in _VARIABLES:
+        theirs = environ.get(endpoint_name, "").strip()
+        key, model = environ.get(key_name, "").strip() or None, environ.get(model_name, "").strip() or None
+        if theirs:
+            if _origin(theirs) == _origin(endpoint.base):
+                return Settings(endpoint.base, key, model)
+        elif (key or model) and key_name.startswith("AZURE") and (endpoint.is_azure or endpoint.is_local):
+            return Settings(endpoint.base, key, model)
+    return Settings()
+
+
+def _origin(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", url
+    return parts.scheme, parts.netloc.lower()
+
+
 def _v1_of(endpoint: str) -> str:
     try:
         parts = urlsplit(endpoint)
@@ -261,6 +300,10 @@ def _split(url: object) -> SplitResult:
     if not isinstance(url, str):
         raise ConfigurationError(f"got an endpoint of type {type(url).__name__}, expected a URL as text")
     text = url.strip()
+    if text.startswith(('"', "'", "<")):
+        raise ConfigurationError("got an endpoint in quotes or angle brackets, expected the bare URL")
+    if "<" in text or ">" in text:
+        raise ConfigurationError("got an endpoint with a placeholder in angle brackets; put the resource's name there")
     if not text:
         raise ConfigurationError(
             "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/models"
@@ -271,8 +314,7 @@ def _split(url: object) -> SplitResult:
     except ValueError as error:
         raise ConfigurationError(f"got an endpoint that is no URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        plain = "://" not in text and not set("@?#") & set(text)  # anything else may hold a secret
-        hint = f": did you mean https://{text}?" if plain else ""
+        hint = f": did you mean https://{text}?" if _LIKE_A_HOST.fullmatch(text) else ""  # else it may be a key
         raise ConfigurationError(f"got an endpoint without http:// or https://{hint}")
     if not parts.hostname or any(ord(c) <= 32 for c in text):
         raise ConfigurationError("got an endpoint without a host, or with a space or control character in it")
@@ -287,6 +329,11 @@ def _dialect_of(parts: SplitResult, path: str) -> Dialect:
     if host in _GONE_HOSTS:
         raise ConfigurationError(
             f"got {host}: GitHub Models was shut down on 2026-07-30; deploy the model in Foundry, and use "
+            "https://NAME.services.ai.azure.com/openai/v1"
+        )
+    if host in _PORTALS:
+        raise ConfigurationError(
+            f"got a page of the portal ({host}), expected the endpoint that it shows, such as "
             "https://NAME.services.ai.azure.com/openai/v1"
         )
     if "/openai/v1/" in f"{path}/":

@@ -29,13 +29,33 @@ from ..types.chat import ExtraMode
 from .codec import encode, plain
 from .endpoints import Endpoint
 
-__all__ = ["Call", "chat_call", "check_header", "check_options"]
+__all__ = [
+    "CREDENTIAL_HEADERS",
+    "Call",
+    "Secret",
+    "chat_call",
+    "check_extra_mode",
+    "check_header",
+    "check_options",
+    "checked_headers",
+]
 
 T = TypeVar("T")
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool")
+_ROLES_ELSEWHERE: Final = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
 _MESSAGE_TYPES: Final = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
 _OPTIONS: Final = frozenset(ChatOptions.__annotations__)
+_OWN_KEYWORDS: Final = ("extra", "extra_mode", "headers", "timeouts")
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "stream": "to stream, call client.stream(...)",
+    "timeout": "limits on time go in timeouts=Timeouts(total=...)",
+    "model_extras": "fields outside the specification go in extra={...}",
+    "extra_body": "fields outside the specification go in extra={...}",
+    "extra_headers": "further headers go in headers={...}",
+}
+"""What other clients call it, and where it goes here."""
+
 _MODES: Final = ("pass-through", "drop", "error")
 _MODELS_OPTIONS: Final = frozenset(
     {
@@ -55,6 +75,19 @@ _MODELS_OPTIONS: Final = frozenset(
     }
 )
 """The options that `/models` itself knows; all others are extra parameters there."""
+
+
+class Secret(str):
+    """A header's value that does not show itself in reprs, and so not in the tracebacks of error reporters."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[secret]'"
+
+
+CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key", "ocp-apim-subscription-key"})
+"""Headers whose value is a credential, whoever sets them."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +125,7 @@ def chat_call(
         UnknownOptionError: an option that the service does not know.
     """
     check_options(options)
-    if extra_mode is not None and extra_mode not in _MODES:
-        raise ConfigurationError(f"got extra_mode={extra_mode!r}, expected one of {', '.join(map(repr, _MODES))}")
+    check_extra_mode(extra_mode)
     extra = _checked_extra(extra)
     given = {name: value for name, value in options.items() if value is not UNSET}
     has_extra = bool(extra)
@@ -112,10 +144,24 @@ def chat_call(
     }
     if endpoint.extra_parameters and (has_extra or extra_mode is not None):
         sent["extra-parameters"] = extra_mode or "pass-through"
-    for name, value in (headers or {}).items():
-        check_header(name, value)
-        sent[name.lower()] = value
+    sent.update(checked_headers(headers))
     return Call(method="POST", url=endpoint.url("chat/completions"), headers=sent, body=_body(request, extra))
+
+
+def checked_headers(headers: object) -> dict[str, str]:
+    """Headers fit to be sent, names in lower case, credentials masked.
+
+    Raises:
+        ConfigurationError: no mapping, or a header that cannot be sent.
+    """
+    if headers is None:
+        return {}
+    if not is_mapping(headers):
+        raise ConfigurationError(f"got headers of type {type(headers).__name__}, expected a mapping of names to values")
+    for name, value in headers.items():
+        check_header(name, value)
+    lowered = {str(name).lower(): str(value) for name, value in headers.items()}
+    return {name: Secret(value) if name in CREDENTIAL_HEADERS else value for name, value in lowered.items()}
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -127,12 +173,18 @@ def check_options(options: Mapping[str, Any]) -> None:
     """
     for name, value in options.items():
         if name not in _OPTIONS:
-            near = difflib.get_close_matches(name, _OPTIONS, n=1)
-            meant = f": did you mean {near[0]!r}?" if near else ";"
-            raise UnknownOptionError(
-                f"got an unknown option {name!r}{meant} fields outside the specification go in extra={{{name!r}: ...}}"
-            )
+            raise UnknownOptionError(f"got an unknown option {name!r}{_what_is_meant(name)}")
         _check_numbers(name, value)
+
+
+def check_extra_mode(mode: object) -> None:
+    """Refuse what the ``extra-parameters`` header cannot say.
+
+    Raises:
+        ConfigurationError: see above.
+    """
+    if mode is not None and mode not in _MODES:
+        raise ConfigurationError(f"got extra_mode={mode!r}, expected one of {', '.join(map(repr, _MODES))}")
 
 
 def check_header(name: object, value: object) -> None:
@@ -151,6 +203,16 @@ def check_header(name: object, value: object) -> None:
         value.encode("latin-1")
     except UnicodeEncodeError:
         raise ConfigurationError(f"got non-Latin characters in the value of the header {name!r}") from None
+
+
+def _what_is_meant(name: str) -> str:
+    if name in _ELSEWHERE:
+        return f": {_ELSEWHERE[name]}"
+    near = difflib.get_close_matches(name, [*_OPTIONS, *_OWN_KEYWORDS], n=1)
+    if near and near[0] in _OWN_KEYWORDS:
+        return f": did you mean {near[0]!r}?"
+    meant = f": did you mean {near[0]!r}?" if near else ";"
+    return f"{meant} fields outside the specification go in extra={{{name!r}: ...}}"
 
 
 def _check_numbers(place: str, value: Any) -> None:
@@ -208,7 +270,7 @@ def _messages(messages: Any) -> list[Any]:
     given: object = messages
     if isinstance(given, (str, Mapping, *_MESSAGE_TYPES)):
         return [_message(messages, 0)]
-    if not isinstance(given, Sequence):
+    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
         raise ConfigurationError(f"got messages of type {type(messages).__name__}, expected text, a message, or a list")
     if not messages:
         raise ConfigurationError("got an empty list of messages, expected at least one")
@@ -228,9 +290,13 @@ def _message(message: Any, index: int) -> Any:
         raise ConfigurationError(
             f"got messages[{index}] of type {type(given).__name__}, expected text, a message or a dict"
         )
-    role: Any = message.get("role")
+    if "role" not in message:
+        raise ConfigurationError(f"got no role in messages[{index}], expected one of {', '.join(_ROLES)}")
+    role: Any = message["role"]
     if role not in _ROLES:
         near = difflib.get_close_matches(role, _ROLES, n=1) if isinstance(role, str) else []
+        near = [_ROLES_ELSEWHERE[role]] if isinstance(role, str) and role in _ROLES_ELSEWHERE else near
         meant = f": did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(_ROLES)}{meant}")
+    _check_numbers(f"messages[{index}]", message)
     return _in_json(plain, dict(message))  # a dict may hold Structs, such as the tool calls of an answer

@@ -33,11 +33,13 @@ __all__ = [
     "redact",
     "request_id_of",
     "retry_after_of",
+    "without_query",
 ]
 
 CLIENT_REQUEST_ID: Final = "x-ms-client-request-id"
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id", CLIENT_REQUEST_ID)
 _MAX_DETAIL: Final = 2048
+_SHORTEST_SECRET: Final = 6  # what is shorter stands in ordinary words too, and protects nothing
 _MAX_NAME: Final = 200
 _MAX_PAGE: Final = 8 * 1024
 _MAX_BODY: Final = 64 * 1024
@@ -57,7 +59,7 @@ class ErrorDescription(NamedTuple):
 
 
 def completion_from(
-    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
+    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] = ()
 ) -> ChatCompletion:
     """The completion in the body of a success.
 
@@ -98,7 +100,7 @@ def meta_from(status: int, headers: Mapping[str, str], client_request_id: str | 
 
 
 def error_from(
-    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
+    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] | None = None
 ) -> APIStatusError:
     """The error that an answer is.
 
@@ -107,15 +109,17 @@ def error_from(
         headers: names in lower case.
         body: as far as it was read.
         url: the address asked.
-        secrets: values that must not appear in the error, should the service repeat them.
+        secrets: values that must not appear in the error, should the service repeat them: the credentials that were
+            sent, so that none at all means that none was.
     """
-    secrets = tuple(secrets)
+    none_sent = secrets == ()
+    secrets = secrets or ()
     text = redact(body.decode("utf-8", "replace"), secrets)  # first: what is cut or cleaned hides a secret half
     headers = {name: redact(value, secrets) for name, value in headers.items()}
     found = describe_error(text.encode("utf-8", "replace"))
     if status < 300 and found.status:
         status = found.status
-    where = urlsplit(url)._replace(query="", fragment="").geturl()
+    where = without_query(url)
     detail = found.message
     retry_after = retry_after_of(headers)
     request_id = request_id_of(headers)
@@ -125,6 +129,8 @@ def error_from(
     said = f": {detail.rstrip('.')}" if detail else " without a reason"
     noted = f" ({', '.join(notes)})" if notes else ""
     advice = _advice(status, found, headers, where, retry_after, filtered=filtered)
+    if status == 401 and none_sent:
+        advice = "no credential was sent: pass one as credential="
     fields: dict[str, Any] = {
         "status": status,
         "detail": detail,
@@ -147,7 +153,7 @@ def not_an_answer(
     what: str, *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
 ) -> InvalidResponseError:
     """The error for a success whose body is no answer."""
-    where = urlsplit(url)._replace(query="", fragment="").geturl()
+    where = without_query(url)
     kind = headers.get("content-type", "no content type")
     head = _clean(redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets), _MAX_DETAIL) or "(empty)"
     return InvalidResponseError(
@@ -162,6 +168,11 @@ def not_an_answer(
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The id under which the service knows the request."""
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def without_query(url: str) -> str:
+    """An address fit for a message: its query may hold a key."""
+    return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
@@ -267,10 +278,9 @@ def _read_detail(detail: Any) -> tuple[str, str | None]:
         place = ".".join(path)
         param = param or place or None
         complaint = row.get("msg") or row.get("message")
-        if complaint is None and "input" in row:
-            complaint = f"got {row['input']!r}"
-        if complaint is None and "value" in row:
-            complaint = f"got {row['value']!r}"
+        if complaint is None and path[:1] != ["messages"]:  # which would be the prompt
+            got = row.get("input", row.get("value"))
+            complaint = f"got {got!r}" if isinstance(got, str | int | float | bool) else None
         said.append(": ".join(str(part) for part in (place, complaint) if part))
     return "; ".join(part for part in said if part), param
 
@@ -308,6 +318,8 @@ def _advice(
         return "content safety refused the prompt" + (f" for {', '.join(hits)}" if hits else "")
     if status == 400 and "xtra parameters" in found.message:
         return "extra_mode='pass-through' hands them to the model, extra_mode='drop' leaves them out"
+    if found.code == "no_model_name":
+        return "name the deployment with model=, for the call or for the client"
     if status == 404 and urlsplit(url).path.endswith("/models/chat/completions"):
         return (
             "check the endpoint and the deployment's name; the /models route is deprecated, "
@@ -370,7 +382,7 @@ def _date(value: str) -> datetime | None:
 def redact(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, plain or as JSON may escape them."""
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "[secret]").replace(secret.replace("/", "\\/"), "[secret]")
     return text
 

@@ -21,12 +21,11 @@ from typing import Final
 
 import msgspec
 
-from ..errors import StreamError
+from ..errors import EventTooLargeError
 
 __all__ = [
     "DEFAULT_MAX_EVENT_BYTES",
     "EventDecoder",
-    "EventTooLargeError",
     "ServerSentEvent",
     "encode_comment",
     "encode_event",
@@ -56,20 +55,13 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
         return self.data.decode("utf-8", "replace")
 
 
-class EventTooLargeError(StreamError):
-    """A line, or the data of one event, is over the bound; `events` holds those that were whole before it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.events: list[ServerSentEvent] = []
-
-
 class EventDecoder:
     """Decodes one stream. Feed it what arrives, in any slicing; close it when the stream ends.
 
     Attributes:
         last_event_id: the last ``id`` whose block has ended.
         retry: the last valid ``retry`` seen, in milliseconds.
+        whole: after an `EventTooLargeError`, the events before it.
     """
 
     __slots__ = (
@@ -83,11 +75,13 @@ class EventDecoder:
         "_started",
         "last_event_id",
         "retry",
+        "whole",
     )
 
     def __init__(self, *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
         self.last_event_id = ""
         self.retry: int | None = None
+        self.whole: list[ServerSentEvent] = []
         self._max = max_event_bytes
         self._line = bytearray()  # the line that has not ended yet
         self._data: bytes | bytearray | None = None  # the data lines, joined, of the block that has not ended yet
@@ -101,7 +95,8 @@ class EventDecoder:
         """Take the next bytes; return the events they complete, in order.
 
         Raises:
-            EventTooLargeError: a line or an event is over the bound. The decoder is then of no further use.
+            EventTooLargeError: a line or an event is over the bound. The decoder is then of no further use; `whole`
+                holds the events that were complete before it in the same bytes.
         """
         if self._failed:
             raise self._too_large()
@@ -228,11 +223,10 @@ class EventDecoder:
         self._failed = True
         self._line.clear()
         self._data = None
-        error = EventTooLargeError(
+        self.whole = events or []
+        return EventTooLargeError(
             f"the stream holds an event or a line over {self._max:,} bytes; raise max_event_bytes if it is meant to"
         )
-        error.events = events or []
-        return error
 
 
 def encode_event(

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from inference_async import ConfigurationError, CredentialError, Endpoint
-from inference_async.net.auth import Secret, authoriser
+from inference_async.net.auth import authoriser
+from inference_async.wire.request import Secret
 
 MODELS = Endpoint.parse("https://x.services.ai.azure.com/models")
 V1 = Endpoint.parse("https://x.services.ai.azure.com/openai/v1")
@@ -123,7 +124,14 @@ async def test_providers() -> None:
     async def later() -> str:
         return "t2"
 
-    assert await authoriser(lambda: "t1", MODELS).header() == ("authorization", "Bearer t1")
+    threads = []
+
+    def blocking() -> str:
+        threads.append(threading.current_thread())
+        return "t1"
+
+    assert await authoriser(blocking, MODELS).header() == ("authorization", "Bearer t1")
+    assert threads[0] is not threading.main_thread(), "a provider that may block does not block the loop"
     assert await authoriser(later, MODELS).header() == ("authorization", "Bearer t2")
 
     def broken() -> str:

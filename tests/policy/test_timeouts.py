@@ -100,9 +100,9 @@ def test_each_wait_begins_anew() -> None:
 @pytest.mark.parametrize(
     ("phase", "now", "words"),
     [
-        ("first_token", 105.0, ("no piece of the answer came within 5 s", "'first_token'", "5.0 s after")),
+        ("first_token", 105.0, ("no piece of the answer came within 5 s", "'first_token'", "5 s after")),
         ("between_tokens", 102.5, ("the answer stopped growing within 2 s", "'between_tokens'", "2.5 s after")),
-        ("total", 160.0, ("the call was not finished within 60 s", "'total'", "60.0 s after")),
+        ("total", 160.0, ("the call was not finished within 60 s", "'total'", "60 s after")),
     ],
 )
 def test_error(phase: Phase, now: float, words: tuple[str, ...]) -> None:

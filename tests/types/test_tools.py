@@ -72,10 +72,9 @@ def test_shape_on_the_wire(value: msgspec.Struct, expected: dict[str, Any]) -> N
         assert msgspec.json.decode(msgspec.json.encode(value)) == expected
 
 
-def test_definition_takes_keywords_only() -> None:
+def test_definition_takes_its_name_first() -> None:
     anything: Any = FunctionDefinition
-    with pytest.raises(TypeError):
-        anything("f")
+    assert FunctionDefinition("f") == FunctionDefinition(name="f")
     with pytest.raises(TypeError):
         anything(description="no name")
 

@@ -60,3 +60,4 @@ async def refused(client: InferenceClient) -> None:
     await client.complete(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await client.complete("hi", max_tokens="5")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await client.complete("hi", extra_mode="maybe")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    from inference_async import InferenceCleint  # type: ignore[attr-defined] # pyright: ignore # noqa: F401

@@ -296,8 +296,6 @@ def test_put_right(cls: type[msgspec.Struct], obj: dict[str, Any], expected: msg
         pytest.param(ChatCompletionChunk, {"choices": {}}, id="choices object"),
         pytest.param(ChatCompletionChunk, {"choices": [1]}, id="choice number"),
         pytest.param(ChatCompletionChunk, {"choices": [{"delta": []}]}, id="delta list"),
-        pytest.param(ChatCompletionChunk, {"usage": [1]}, id="usage list"),
-        pytest.param(ChatCompletionChunk, {"usage": {"total_tokens": "many"}}, id="tokens words"),
         pytest.param(ChatCompletion, {"choices": [{"message": "x"}]}, id="message text"),
         pytest.param(AssistantMessage, {"content": 5}, id="content number"),
         pytest.param(ChatCompletionChunk, [], id="list"),
@@ -435,3 +433,25 @@ def test_plain_of_a_message_without_calls_says_nothing_of_calls() -> None:
 def test_encode_of_a_struct_without_extra_shows_no_own_name() -> None:
     for value in (ChatCompletionChunk(), AssistantMessage(), ToolCall(), FunctionCall(), Usage(), Delta()):
         assert EXTRA.encode() not in encode(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("usage", [1]),
+        ("usage", ""),
+        ("usage", {"total_tokens": "many"}),
+        ("usage", {"prompt_tokens": 1.5}),
+        ("created", "2024-05-01"),
+        ("prompt_filter_results", {}),
+        ("system_fingerprint", {"a": 1}),
+    ],
+)
+def test_a_decoration_that_cannot_be_read_is_set_aside(name: str, value: Any) -> None:
+    choice = {"index": 0, "delta": {"content": "Hello"}, "logprobs": [], "content_filter_results": []}
+    chunk = lenient({"id": "c", "choices": [choice], name: value}, ChatCompletionChunk)
+    assert chunk.text == "Hello"
+    assert chunk.choices[0].extra == {"logprobs": [], "content_filter_results": []}
+    if name != "system_fingerprint":  # text is made of anything
+        assert chunk.extra == {name: value}
+    assert plain(chunk)[name] == (value if name != "system_fingerprint" else '{"a":1}')

@@ -505,7 +505,7 @@ def test_a_returned_message_goes_back_as_it_came() -> None:
         pytest.param([TextPart("hi")], (r"messages\[0\]", "TextPart"), id="part as a message"),
         pytest.param([{"role": "asistant"}], ("'asistant'", r"messages\[0\]", "did you mean 'assistant'"), id="typo"),
         pytest.param(["hi", {"role": "human"}], ("'human'", r"messages\[1\]", "system, developer, user"), id="role"),
-        pytest.param({"content": "hi"}, ("None", r"messages\[0\]"), id="no role"),
+        pytest.param({"content": "hi"}, ("no role", r"messages\[0\]"), id="no role"),
         pytest.param([{"role": ["user"]}], (r"messages\[0\]",), id="role as a list"),
         pytest.param([{"role": "user", "content": object()}], ("JSON cannot say",), id="object in a dict"),
         pytest.param([{"role": "user", "content": "a\ud800"}], ("JSON cannot say",), id="surrogate in a dict"),

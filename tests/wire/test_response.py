@@ -44,7 +44,7 @@ def error(
     status: int = 400,
     headers: Mapping[str, str] | None = None,
     url: str = URL,
-    secrets: tuple[str, ...] = (),
+    secrets: tuple[str, ...] | None = None,
 ) -> APIStatusError:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return error_from(status=status, headers=headers or {}, body=data, url=url, secrets=secrets)
@@ -767,3 +767,20 @@ def test_excerpt(data: bytes, limit: int, expected: str) -> None:
 def test_describe_says_nothing_of_nothing() -> None:
     assert describe_error(b"") == ("", None, None, None, None, None)
     assert describe_error(b"{}") == ("", None, None, None, None, None)
+
+
+def test_a_401_to_a_call_without_a_credential_says_so() -> None:
+    assert "no credential was sent" in str(error({"message": "m"}, 401, secrets=()))
+    assert "check the key" in str(error({"message": "m"}, 401, secrets=("some-key",)))
+
+
+def test_an_input_that_may_be_the_prompt_is_not_quoted() -> None:
+    found = error({"message": "x", "detail": {"loc": ["body", "messages"], "input": "MY PROMPT"}}, 422)
+    assert "MY PROMPT" not in str(found)
+    assert found.param == "messages"
+    named = error({"message": "x", "detail": {"loc": ["body", "seed"], "input": "y"}}, 422)
+    assert "seed: got 'y'" in str(named)
+
+
+def test_a_model_that_is_missing_says_where_it_goes() -> None:
+    assert "name the deployment with model=" in str(error({"error": {"code": "no_model_name", "message": "m"}}, 400))

@@ -19,11 +19,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from inference_async.errors import StreamError
+from inference_async.errors import EventTooLargeError, StreamError
 from inference_async.wire.sse import (
     DEFAULT_MAX_EVENT_BYTES,
     EventDecoder,
-    EventTooLargeError,
     ServerSentEvent,
     encode_comment,
     encode_event,
@@ -358,7 +357,7 @@ def feed_bounded(pieces: Sequence[bytes], bound: int = BOUND) -> Bounded:
         try:
             events += [event.data for event in decoder.feed(piece)]
         except EventTooLargeError as error:
-            return Bounded(events + [event.data for event in error.events], error, decoder)
+            return Bounded(events + [event.data for event in decoder.whole], error, decoder)
     return Bounded(events, None, decoder)
 
 
@@ -439,10 +438,11 @@ def test_over_the_bound_raises_with_the_earlier_events(raw: bytes, earlier: byte
         assert f"{BOUND:,}" in str(result.error), "the message names the bound"
 
 
-def test_earlier_events_of_the_failing_feed_are_in_the_error() -> None:
-    with pytest.raises(EventTooLargeError) as caught:
-        EventDecoder(max_event_bytes=BOUND).feed(b"data: a\n\n" + payload(b"data: ", 1) + b"\n\ndata: never\n\n")
-    assert [event.data for event in caught.value.events] == [b"a"]
+def test_earlier_events_of_the_failing_feed_are_kept_by_the_decoder() -> None:
+    decoder = EventDecoder(max_event_bytes=BOUND)
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b"data: a\n\n" + payload(b"data: ", 1) + b"\n\ndata: never\n\n")
+    assert [event.data for event in decoder.whole] == [b"a"]
 
 
 def test_line_that_never_ends_raises_as_soon_as_it_is_over() -> None:
@@ -467,9 +467,9 @@ def test_after_the_error_the_decoder_refuses(raw: bytes, after: bytes) -> None:
     result = feed_bounded([b"data: a\n\n" + raw])
     assert result.error is not None
     for _ in range(2):
-        with pytest.raises(EventTooLargeError) as caught:
+        with pytest.raises(EventTooLargeError):
             result.decoder.feed(after)
-        assert caught.value.events == [], "the earlier events are handed out once"
+        assert result.decoder.whole == [], "the earlier events are handed out once"
     assert result.decoder.close() is None, "nothing of the refused event comes out of close"
 
 
