@@ -38,6 +38,9 @@ async def connect(
     from .emulator import Emulator
 
     async with Emulator() as emulator:
-        note(f"no endpoint is set: asking the emulator at {emulator.url}; it has no model and answers from a script")
+        note(
+            f"no endpoint is set: asking the emulator at {emulator.url}; it has no model, answers from a "
+            "script, and says back what the script does not know"
+        )
         async with InferenceClient(emulator.models_url, emulator.key, model=model or "demo") as client:
             yield client

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import inference_async
 from inference_async.emulator import Emulator, Script
 
 ROOT = Path(__file__).parent.parent
@@ -46,12 +47,12 @@ async def test_the_code_runs_as_it_stands(emulator: Emulator, monkeypatch: pytes
     )
     out, err = await asyncio.wait_for(run.communicate(), 30)
     assert run.returncode == 0, err.decode()
-    assert out.decode().endswith("debate.Usage(prompt_tokens=19, completion_tokens=48, total_tokens=67) stop\n")
+    assert out.decode().endswith("debate.\nUsage(prompt_tokens=19, completion_tokens=48, total_tokens=67)\n")
     assert len([line for line in code.splitlines() if line]) == 8
 
 
-def test_every_name_in_the_readme_exists() -> None:
-    for name in re.findall(r"`examples/(\w+\.py)`", TEXT):
-        assert (ROOT / "examples" / name).exists()
-    for name in ("InferenceClient", "IncompleteStreamError"):
-        assert name in TEXT
+def test_every_file_and_name_in_the_readme_exists() -> None:
+    for path in re.findall(r"`((?:docs|examples)/[\w./]*)`", TEXT):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`([A-Z]\w+(?:Error|Client))\b", TEXT):
+        assert hasattr(inference_async, name), name

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,13 @@ from .serve import serve
 
 __all__ = ["cli", "run"]
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_BROKEN_PIPE = 141  # 128 + SIGPIPE
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells count
+
+
+_A_SCRIPT = """\b
+A script of one rule:
+  {"rules": [{"match": {"contains": "weather"}, "answer": {"content": "Rain."}}]}
+"""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,13 +34,13 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE
 def cli() -> None:
     """Chat with models on Azure AI Foundry, or with a local emulator of it.
 
-    The endpoint is read from AZURE_INFERENCE_ENDPOINT, AZURE_AI_CHAT_ENDPOINT, AZURE_OPENAI_ENDPOINT or
-    OPENAI_BASE_URL, and the key from the variable that belongs to it: AZURE_INFERENCE_CREDENTIAL, AZURE_AI_CHAT_KEY,
-    AZURE_OPENAI_API_KEY or OPENAI_API_KEY.
+    Endpoint, key and model are read from AZURE_INFERENCE_ENDPOINT, AZURE_INFERENCE_CREDENTIAL and
+    AZURE_INFERENCE_MODEL; or else from AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}, AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}
+    or OPENAI_{BASE_URL,API_KEY,MODEL}. A key goes only to the host that is set beside it.
     """
 
 
-@cli.command("chat")
+@cli.command("chat", short_help="Ask once, and stream the answer.")
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="Instructions that stand above the prompt.")
 @click.option("--model", metavar="NAME", help="The deployment's name.")
@@ -42,44 +49,48 @@ def cli() -> None:
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most tokens to generate.")
 @click.option("--json", "as_json", is_flag=True, help="Ask for a JSON object (the prompt should say so too).")
 def chat_command(prompt: str | None, as_json: bool, **given: Any) -> int:
-    """Ask PROMPT, or what is piped in, and stream the answer.
+    """Ask PROMPT and stream the answer; what is piped in comes after the prompt, or in its place.
 
     The answer goes to stdout; usage and timing go to stderr. With no endpoint set, an emulator is started inside this
-    process and asked over real HTTP.
+    process and asked over real HTTP. The exit code is 0 for a whole answer, 3 for one that is cut by the limit of
+    tokens or by content safety, 1 for an error.
     """
-    if prompt in (None, "-"):
-        if prompt is None and sys.stdin.isatty():
-            raise click.UsageError("got no prompt: give one as an argument, or pipe it in")
-        prompt = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    if not prompt:
-        raise click.UsageError("got an empty prompt")
     options: dict[str, Any] = {name: given[name] for name in ("temperature", "max_tokens") if given[name] is not None}
     if as_json:
         options["response_format"] = "json_object"
-    return asyncio.run(
-        chat(prompt, system=given["system"], model=given["model"], endpoint=given["endpoint"], options=options)
+    return _run(
+        chat(_prompt(prompt), system=given["system"], model=given["model"], endpoint=given["endpoint"], options=options)
     )
 
 
-@cli.command("serve")
+@cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free port.")
-@click.option("--key", default="emulator-key", show_default=True, help="The key that callers must send.")
+@click.option("--key", default="emulator-key", show_default=True, help="The key that callers must send; '' for none.")
 @click.option(
     "--script",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A JSON file that says what to answer, in place of the one that ships with the package.",
 )
-@click.option("--pace", type=click.FloatRange(min=0), default=1.0, show_default=True, help="A factor on all delays.")
+@click.option("--pace", type=float, default=1.0, show_default=True, help="A factor on the delays of the script.")
 def serve_command(port: int, key: str, script: Path | None, pace: float) -> int:
     """Run the emulator on loopback for other programs, until Ctrl-C or SIGTERM.
 
-    It speaks /models/chat/completions and /openai/v1/chat/completions on one port.
+    It speaks /models/chat/completions and /openai/v1/chat/completions on one port, and answers from a script; what no
+    rule of the script fits is said back.
     """
-    return asyncio.run(serve(port=port, key=key, script=script, pace=pace))
+    if not 0 <= pace < math.inf:
+        raise click.BadParameter("expected a number, 0 or more", param_hint="'--pace'")
+    return _run(serve(port=port, key=key or None, script=script, pace=pace))
 
 
 def run(args: Sequence[str] | None = None) -> int:
-    """Run the command line, and return its exit code."""
+    """Run the command line, and return its exit code.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    if sys.stdout is None or sys.stderr is None:
+        return 1  # a shell has closed them: there is nowhere to say anything
     try:
         code = cli.main(args=args, prog_name="inference-async", standalone_mode=False)
         sys.stdout.flush()
@@ -89,10 +100,46 @@ def run(args: Sequence[str] | None = None) -> int:
     except InferenceError as error:
         click.echo(f"error: {error}", err=True)
         return 1
-    except (KeyboardInterrupt, click.Abort):
-        return _INTERRUPTED
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
-        # The reader has gone, as `head` does. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        return _leave_pipe()
+    except OSError as error:
+        click.echo(f"error: the answer cannot be written: {(error.strerror or str(error)).lower()}", err=True)
+        _leave_pipe()
+        return 1
     return int(code or 0)
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except BrokenPipeError:  # here, because click would make an exit code of its own of it
+        return _leave_pipe()
+
+
+def _leave_pipe() -> int:
+    """The reader has gone, as `head` does. Python would complain once more when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _BROKEN_PIPE
+
+
+def _prompt(given: str | None) -> str:
+    piped = ""
+    if sys.stdin is not None and (given == "-" or _is_piped()):
+        piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    # Bytes of the command line that are no UTF-8 come as surrogates, which no request can say.
+    asked = "" if given in (None, "-") else os.fsencode(given or "").decode("utf-8", "replace").strip()
+    prompt = "\n\n".join(part for part in (asked, piped) if part)
+    if not prompt:
+        raise click.UsageError("got no prompt: give one as an argument, or pipe it in")
+    return prompt
+
+
+def _is_piped() -> bool:
+    """Whether stdin is a pipe or a file, so that reading it comes to an end."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)

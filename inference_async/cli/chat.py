@@ -16,13 +16,17 @@ from ..types import ChatCompletion, Message, SystemMessage, UserMessage
 
 __all__ = ["chat"]
 
+_CUT: Final = {
+    "length": "by the limit of tokens (finish reason 'length')",
+    "content_filter": "by content safety (finish reason 'content_filter')",
+}
 _CONTROL: Final = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A})
 
 
 async def chat(
     prompt: str, *, system: str | None, model: str | None, endpoint: str | None, options: dict[str, Any]
 ) -> int:
-    """Stream the answer to stdout, the rest to stderr; return the exit code: 1 if content safety cut the answer."""
+    """Stream the answer to stdout, the rest to stderr; return the exit code: 0, or 3 if the answer is cut."""
     notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     messages: list[Message] = [*([SystemMessage(system)] if system else []), UserMessage(prompt)]
     show = _shower()
@@ -43,11 +47,11 @@ async def chat(
         if first is not None:
             show("\n")
         notes.print(_summary(completion, first, now() - started), style="dim")
-    if completion.finish_reason == "length":
-        notes.print("the answer is cut: it reached the limit of tokens (finish reason 'length')", style="yellow")
-    if completion.finish_reason == "content_filter":
-        notes.print("the answer is cut by content safety (finish reason 'content_filter')", style="yellow")
-        return 1
+    if first is None:
+        notes.print("the answer is empty", style="yellow")
+    if completion.finish_reason in _CUT:
+        notes.print(f"the answer is cut {_CUT[completion.finish_reason]}", style="yellow")
+        return 3
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 from pathlib import Path
 
@@ -13,16 +14,27 @@ from ..emulator import Emulator, Script
 __all__ = ["serve"]
 
 
-async def serve(*, port: int, key: str, script: Path | None, pace: float) -> int:
+async def serve(*, port: int, key: str | None, script: Path | None, pace: float) -> int:
     """Serve until SIGINT or SIGTERM; both are a clean end."""
-    emulator = Emulator(Script.load(script) if script is not None else None, key=key, port=port, pace=pace)
+    emulator = Emulator(
+        Script.load(script) if script is not None else None,
+        key=key,
+        port=port,
+        pace=pace,
+        log=lambda line: click.echo(line, err=True),
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows, where Ctrl-C comes as a KeyboardInterrupt
+            break
     async with emulator:
-        click.echo(f"emulator at {emulator.url}: no model behind it, answers come from a script; stop it with Ctrl-C")
-        click.echo(f"  export AZURE_INFERENCE_ENDPOINT={emulator.models_url}   # or {emulator.openai_url}")
-        click.echo(f"  export AZURE_INFERENCE_CREDENTIAL={key}")
+        click.echo(f"emulator at {emulator.models_url} and {emulator.openai_url}")
+        click.echo("no model behind it: answers come from a script; stop it with Ctrl-C; for other programs:")
+        click.echo(f"  export AZURE_INFERENCE_ENDPOINT={emulator.models_url}")
+        click.echo(f"  export AZURE_INFERENCE_CREDENTIAL={shlex.quote(key or 'any')}")
+        click.echo("  export AZURE_INFERENCE_MODEL=demo")
         await stop.wait()
     return 0

@@ -1,7 +1,6 @@
 """What the emulator says, and in which shape: pure functions of a request and a script.
 
-The shapes are the service's, dialect by dialect: what `/models` refuses and `/openai/v1` takes, where usage stands in a
-stream, how a filtered prompt is worded.
+The shapes are the service's, dialect by dialect: where usage stands in a stream, how a filtered prompt is worded.
 """
 
 from __future__ import annotations
@@ -9,73 +8,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
-from ..types.base import is_array, is_object
+from ..types.base import is_object
 from ..types.messages import text_of
 from ..wire.codec import plain
+from ..wire.endpoints import Dialect
+from .checks import Refusal
 from .script import Answer, Script, tokens_of
 
-__all__ = ["Dialect", "Refusal", "Reply", "check_api_version", "check_body", "check_key", "reply_to"]
-
-Dialect: TypeAlias = Literal["models", "openai-v1"]
-
-API_VERSIONS: Final = ("2024-05-01-preview",)
-_KNOWN: Final = frozenset(
-    {
-        "messages",
-        "model",
-        "stream",
-        "frequency_penalty",
-        "presence_penalty",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "stop",
-        "seed",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "modalities",
-        "user_security_context",
-    }
-)
-_KNOWN_V1: Final = _KNOWN | {
-    "audio",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "max_completion_tokens",
-    "metadata",
-    "moderation",
-    "n",
-    "parallel_tool_calls",
-    "prediction",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "reasoning_effort",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "stream_options",
-    "top_logprobs",
-    "user",
-    "verbosity",
-    "web_search_options",
-}
-_ROLES: Final = ("system", "developer", "user", "assistant", "tool")
-
-
-class Refusal(Exception):  # noqa: N818  (not a fault of this program: an answer)
-    """An answer that is an error: a status and a body, as the service words it."""
-
-    def __init__(self, status: int, body: Any, *, code: str | None = None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
-        self.code = code
+__all__ = ["Reply", "reply_to"]
 
 
 class Reply(NamedTuple):
@@ -88,98 +30,6 @@ class Reply(NamedTuple):
 
     whole: dict[str, Any]
     chunks: list[tuple[float, dict[str, Any]]]
-
-
-def check_key(dialect: Dialect, headers: Mapping[str, str], key: str | None) -> None:
-    """401, as the service words it, unless the key comes in ``api-key`` or as a bearer.
-
-    Raises:
-        Refusal: see above.
-    """
-    if key is None:
-        return
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    if headers.get("api-key") == key or (scheme.lower() == "bearer" and token == key):
-        return
-    if "api-key" in headers or dialect == "openai-v1":
-        raise Refusal(
-            401,
-            {
-                "error": {
-                    "code": "401",
-                    "message": "Access denied due to invalid subscription key or wrong API endpoint. Make sure to "
-                    "provide a valid key for an active subscription and use a correct regional API endpoint for your "
-                    "resource.",
-                }
-            },
-        )
-    raise Refusal(
-        401,
-        {
-            "statusCode": 401,
-            "message": "Unauthorized. Access token is missing, invalid, audience is incorrect "
-            "(https://cognitiveservices.azure.com), or have expired.",
-        },
-    )
-
-
-def check_api_version(dialect: Dialect, version: str | None) -> None:
-    """`/models` needs a version it knows; `/openai/v1` takes none, ``v1`` or ``preview``.
-
-    Raises:
-        Refusal: 400 otherwise.
-    """
-    if dialect == "models" and version is None:
-        text = "The api-version query parameter (?api-version=) is required for all requests."
-        raise Refusal(400, {"error": {"code": "MissingApiVersionParameter", "message": text}})
-    allowed = API_VERSIONS if dialect == "models" else (None, "v1", "preview")
-    if version not in allowed:
-        raise Refusal(400, {"error": {"code": "BadRequest", "message": "API version not supported"}})
-
-
-def check_body(dialect: Dialect, given: Any, mode: str | None, script: Script) -> dict[str, Any]:
-    """The body as the model gets it: unknown fields refused, dropped or passed on, as the header says.
-
-    Raises:
-        Refusal: 400 for what is no request, 422 for what the model does not support.
-    """
-    if not is_object(given):
-        raise _invalid("We could not parse the JSON body of your request.")
-    body: dict[str, Any] = given
-    known = _KNOWN if dialect == "models" else _KNOWN_V1
-    unknown = [name for name in body if name not in known]
-    if unknown and dialect == "openai-v1":
-        raise _invalid(f"Unrecognized request argument supplied: {unknown[0]}")
-    if unknown and mode == "drop":
-        body = {name: value for name, value in body.items() if name in known}
-    elif unknown and mode != "pass-through":
-        raise Refusal(
-            400,
-            {
-                "detail": f"Extra parameters {unknown!r} are not allowed when extra-parameters is not set or set to be "
-                "'error'. Set extra-parameters to 'pass-through' to pass to the model."
-            },
-        )
-    if not body.get("model"):
-        raise Refusal(
-            400, {"error": {"code": "no_model_name", "message": "No model specified in request.", "details": ""}}
-        )
-    _check_messages(body.get("messages"))
-    for row in script.models[body["model"]].unsupported if body["model"] in script.models else ():
-        name, _, value = row.partition("=")
-        got = body.get(name)
-        kind = got.get("type") if is_object(got) else got
-        if got is not None and (not value or value == kind):
-            raise Refusal(
-                422,
-                {
-                    "status": 422,
-                    "code": "parameter_not_supported",
-                    "detail": {"loc": ["body", name], "input": kind},
-                    "message": "One of the parameters contain invalid values.",
-                },
-            )
-    return body
 
 
 def reply_to(dialect: Dialect, body: Mapping[str, Any], script: Script) -> Reply:
@@ -317,22 +167,6 @@ def _chunks(
 
 def _logprob(token: str) -> dict[str, Any]:
     return {"token": token, "logprob": -0.25, "bytes": list(token.encode()), "top_logprobs": []}
-
-
-def _check_messages(messages: Any) -> None:
-    if not is_array(messages) or not messages:
-        raise _invalid("'messages' must be a list of at least one message.", param="messages")
-    for index, message in enumerate(messages):
-        role = message.get("role") if is_object(message) else None
-        if role not in _ROLES:
-            raise _invalid(f"Invalid value: {role!r}. Supported values are: {_ROLES}.", param=f"messages[{index}].role")
-        if role == "tool" and not message.get("tool_call_id"):
-            raise _invalid("Missing parameter 'tool_call_id'.", param=f"messages[{index}].tool_call_id")
-
-
-def _invalid(message: str, *, param: str | None = None) -> Refusal:
-    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
-    return Refusal(400, {"error": error})
 
 
 _FILTERED: Final = {

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -79,8 +79,8 @@ class Match(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Pace(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Seconds before the first token, and between tokens."""
 
-    first: float = 0.0
-    token: float = 0.0
+    first: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    token: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -156,9 +156,9 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             ConfigurationError: it is no script; the message names the place.
         """
         try:
-            return msgspec.json.decode(data, type=cls)
+            return msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"this is no script: {error}") from None
+            raise ConfigurationError(f"got what is no script: {error}; see the docstring of Script") from None
 
     def answer_to(self, body: Mapping[str, Any]) -> Answer:
         """The answer of the first rule that fits, or the last user message said back."""

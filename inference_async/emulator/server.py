@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import uuid
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
 
 from ..errors import ConfigurationError
+from ..wire.endpoints import Dialect
 from ..wire.sse import encode_event
-from .replies import Dialect, Refusal, check_api_version, check_body, check_key, reply_to
+from .checks import Refusal, check_api_version, check_body, check_key
+from .replies import reply_to
 from .script import Script
 
 __all__ = ["Emulator"]
@@ -34,6 +39,7 @@ class Emulator:
         key: the key it asks for, as ``api-key`` or bearer; None lets everybody in.
         port: where it listens; 0 takes a free port.
         pace: a factor on the delays of the script: 1 is as written, 0 is without any.
+        log: told in one line of each request that was answered.
 
     Attributes:
         requests: how many requests it has answered.
@@ -46,12 +52,14 @@ class Emulator:
         key: str | None = "emulator-key",
         port: int = 0,
         pace: float = 1.0,
+        log: Callable[[str], None] | None = None,
     ) -> None:
         self.script = script or Script.shipped()
         self.key = key
         self.requests = 0
         self._port = port
         self._pace = pace
+        self._log = log
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -63,13 +71,17 @@ class Emulator:
         app = web.Application(client_max_size=_MAX_REQUEST)
         app.router.add_post("/models/chat/completions", self._models)
         app.router.add_post("/openai/v1/chat/completions", self._openai_v1)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+        app.router.add_route("*", "/{path:.*}", self._nowhere)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
         except OSError as error:
             await runner.cleanup()
-            raise ConfigurationError(f"port {self._port} cannot be listened on: {error.strerror or error}") from None
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            raise ConfigurationError(
+                f"port {self._port} cannot be listened on: {reason}; port 0 takes one that is free"
+            ) from None
         self._runner = runner
         self._port = runner.addresses[0][1]
 
@@ -109,6 +121,15 @@ class Emulator:
     async def _openai_v1(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "openai-v1")
 
+    async def _nowhere(self, request: web.Request) -> web.StreamResponse:
+        text = f"no such route; this emulator speaks POST {self.models_url}/chat/completions and POST {self.openai_url}"
+        self._tell(request, 404)
+        return web.json_response({"error": {"code": "404", "message": f"{text}/chat/completions"}}, status=404)
+
+    def _tell(self, request: web.Request, status: int, what: str = "") -> None:
+        if self._log is not None:
+            self._log(f"{status} {request.method} {request.path}" + (f" {what}" if what else ""))
+
     async def _answer(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
         self.requests += 1
         headers = {"x-request-id": str(uuid.uuid4()), "x-ms-region": "loopback"}
@@ -123,7 +144,9 @@ class Emulator:
         except Refusal as refusal:
             if refusal.code:
                 headers["x-ms-error-code"] = refusal.code
+            self._tell(request, refusal.status)
             return web.json_response(refusal.body, status=refusal.status, headers=headers)
+        self._tell(request, 200, f"{body['model']}{', streamed' if body.get('stream') else ''}")
         if not body.get("stream"):
             await asyncio.sleep(sum(delay for delay, _ in reply.chunks[:1]) * self._pace)
             return web.json_response(reply.whole, headers=headers)
@@ -131,12 +154,13 @@ class Emulator:
         response.content_type = "text/event-stream"
         response.charset = "utf-8"
         await response.prepare(request)
-        for delay, chunk in reply.chunks:
-            if delay * self._pace:
-                await asyncio.sleep(delay * self._pace)
-            await response.write(encode_event(json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))))
-        await response.write(encode_event("[DONE]"))
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # the caller has gone, and that is no fault of anyone's
+            for delay, chunk in reply.chunks:
+                if delay * self._pace:
+                    await asyncio.sleep(delay * self._pace)
+                await response.write(encode_event(json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))))
+            await response.write(encode_event("[DONE]"))
+            await response.write_eof()
         return response
 
 

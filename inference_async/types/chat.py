@@ -34,6 +34,25 @@ __all__ = [
 NO_REASON: Final = (None, "", "null")
 """Three spellings of "not finished yet"."""
 
+MODELS_OPTIONS: Final = frozenset(
+    {
+        "model",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop",
+        "seed",
+        "frequency_penalty",
+        "presence_penalty",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "modalities",
+        "user_security_context",
+    }
+)
+"""The options that `/models` itself knows; all others are extra parameters there."""
+
 ExtraMode: TypeAlias = Literal["pass-through", "drop", "error"]
 """What the service shall do with parameters outside its specification: hand them to the model, drop them, refuse."""
 

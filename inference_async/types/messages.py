@@ -7,7 +7,7 @@ A message may be one of these Structs, a plain dict of the same shape, or a stri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,6 +16,7 @@ from .base import Open, is_object
 from .tools import ToolCall
 
 __all__ = [
+    "ROLES",
     "AssistantMessage",
     "AudioPart",
     "AudioURL",
@@ -33,6 +34,10 @@ __all__ = [
     "UserMessage",
     "text_of",
 ]
+
+
+ROLES: Final = ("system", "developer", "user", "assistant", "tool")
+"""The roles that the service knows."""
 
 
 class TextPart(msgspec.Struct, tag_field="type", tag="text"):

@@ -25,7 +25,8 @@ from ..types import (
     UserMessage,
 )
 from ..types.base import is_mapping
-from ..types.chat import ExtraMode
+from ..types.chat import MODELS_OPTIONS, ExtraMode
+from ..types.messages import ROLES
 from .codec import encode, plain
 from .endpoints import Endpoint
 
@@ -42,7 +43,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _ROLES_ELSEWHERE: Final = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
 _MESSAGE_TYPES: Final = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
 _OPTIONS: Final = frozenset(ChatOptions.__annotations__)
@@ -57,24 +57,6 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 """What other clients call it, and where it goes here."""
 
 _MODES: Final = ("pass-through", "drop", "error")
-_MODELS_OPTIONS: Final = frozenset(
-    {
-        "model",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "stop",
-        "seed",
-        "frequency_penalty",
-        "presence_penalty",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "modalities",
-        "user_security_context",
-    }
-)
-"""The options that `/models` itself knows; all others are extra parameters there."""
 
 
 class Secret(str):
@@ -129,7 +111,7 @@ def chat_call(
     extra = _checked_extra(extra)
     given = {name: value for name, value in options.items() if value is not UNSET}
     has_extra = bool(extra)
-    if endpoint.extra_parameters and not given.keys() <= _MODELS_OPTIONS:
+    if endpoint.extra_parameters and not given.keys() <= MODELS_OPTIONS:
         has_extra = True
     if stream and endpoint.ask_for_usage:
         given.setdefault("stream_options", {"include_usage": True})
@@ -291,12 +273,12 @@ def _message(message: Any, index: int) -> Any:
             f"got messages[{index}] of type {type(given).__name__}, expected text, a message or a dict"
         )
     if "role" not in message:
-        raise ConfigurationError(f"got no role in messages[{index}], expected one of {', '.join(_ROLES)}")
+        raise ConfigurationError(f"got no role in messages[{index}], expected one of {', '.join(ROLES)}")
     role: Any = message["role"]
-    if role not in _ROLES:
-        near = difflib.get_close_matches(role, _ROLES, n=1) if isinstance(role, str) else []
+    if role not in ROLES:
+        near = difflib.get_close_matches(role, ROLES, n=1) if isinstance(role, str) else []
         near = [_ROLES_ELSEWHERE[role]] if isinstance(role, str) and role in _ROLES_ELSEWHERE else near
         meant = f": did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(_ROLES)}{meant}")
+        raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(ROLES)}{meant}")
     _check_numbers(f"messages[{index}]", message)
     return _in_json(plain, dict(message))  # a dict may hold Structs, such as the tool calls of an answer

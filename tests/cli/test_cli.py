@@ -7,9 +7,8 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from inference_async import InferenceClient
-from inference_async.emulator import Emulator
+from inference_async.emulator import Emulator, Script
 from tests.support import STREAM_HEAD, Connection, RawServer, chunk, event
 
 QUESTION = "How many languages are in the world?"
@@ -26,7 +25,7 @@ ANSWER = "Linguists count roughly 7,000 living languages."
 
 
 @asynccontextmanager
-async def running(*args: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+async def running(*args: str, env: Mapping[str, str] | None = None, piped: bool = False) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
@@ -34,7 +33,7 @@ async def running(*args: str, env: Mapping[str, str] | None = None) -> AsyncIter
         "-m",
         "inference_async",
         *args,
-        stdin=PIPE,
+        stdin=PIPE if piped else DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
         env={**os.environ, **(env or {})},
@@ -50,7 +49,7 @@ async def running(*args: str, env: Mapping[str, str] | None = None) -> AsyncIter
 
 
 async def run(*args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
-    async with running(*args, env=env) as process:
+    async with running(*args, env=env, piped=stdin is not None) as process:
         out, err = await asyncio.wait_for(process.communicate(stdin), 30)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
@@ -63,8 +62,8 @@ async def test_with_no_endpoint_it_asks_the_emulator_and_says_so() -> None:
     assert out.endswith("debate.\n")
     first, second = err.splitlines()
     assert re.fullmatch(
-        r"no endpoint is set: asking the emulator at http://127\.0\.0\.1:\d+; it has no model and answers from a "
-        r"script",
+        r"no endpoint is set: asking the emulator at http://127\.0\.0\.1:\d+; it has no model, answers from a script, "
+        r"and says back what the script does not know",
         first,
     )
     assert re.fullmatch(
@@ -93,9 +92,9 @@ async def test_with_an_endpoint_it_goes_there(emulator: Emulator) -> None:
 
 async def test_options() -> None:
     code, out, err = await run("chat", QUESTION, "--max-tokens", "3", "--temperature", "0")
-    assert code == 0
+    assert code == 3
     assert ANSWER.startswith(out.rstrip())
-    assert "the answer is cut: it reached the limit of tokens" in err
+    assert "the answer is cut by the limit of tokens" in err
     code, out, _ = await run("chat", "x", "--json")
     assert out == '{"echo": "x"}\n'
 
@@ -116,7 +115,9 @@ async def test_a_wrong_key_is_one_line(emulator: Emulator) -> None:
         (("chat", "hi", "--endpoint", "x.openai.azure.com"), 1, "error: got an endpoint without http"),
         (("chat", "hi", "--endpoint", "https://x.openai.azure.com"), 1, "/openai/v1"),
         (("chat", "[content-filter]"), 1, "content safety refused the prompt for violence"),
-        (("chat", ""), 2, "got an empty prompt"),
+        (("chat", ""), 2, "got no prompt"),
+        (("chat", " "), 2, "got no prompt"),
+        (("serve", "--pace", "nan"), 2, "expected a number, 0 or more"),
         (("chat", "hi", "--max-tokens", "0"), 2, "0 is not in the range"),
         (("frob",), 2, "No such command 'frob'"),
         (("serve", "--script", "/nonexistent.json"), 2, "does not exist"),
@@ -134,7 +135,7 @@ async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], co
 
 async def test_a_filtered_answer_is_no_success() -> None:
     code, out, err = await run("chat", "[answer-filter]")
-    assert (code, out) == (1, "This sentence begins well\n")
+    assert (code, out) == (3, "This sentence begins well\n")
     assert "cut by content safety" in err
 
 
@@ -161,16 +162,17 @@ async def test_text_comes_as_it_arrives_and_ctrl_c_ends_it() -> None:
         assert await asyncio.wait_for(process.stdout.readexactly(5), 30) == b"Hello", "before the stream has ended"
         process.send_signal(signal.SIGINT)
         _, err = await asyncio.wait_for(process.communicate(), 30)
-        assert process.returncode == 130
+        assert process.returncode == -signal.SIGINT, "so that a shell stops its loop too"
         assert err == b"\n"
         await asyncio.wait_for(server.gone.wait(), 5)
 
 
 async def test_a_reader_that_leaves_is_no_traceback() -> None:
-    command = f"{sys.executable} -W error -m inference_async chat '{QUESTION}' | head -c 9"
-    process = await asyncio.create_subprocess_shell(command, stdout=PIPE, stderr=PIPE)
+    command = f"({sys.executable} -W error -m inference_async chat '{QUESTION}'; echo rc=$? >&2) | head -c 9"
+    process = await asyncio.create_subprocess_shell(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert out == b"Linguists"
+    assert b"rc=141\n" in err
     assert b"Traceback" not in err
     assert b"Exception" not in err
 
@@ -188,8 +190,9 @@ async def test_a_terminal_gets_no_control_characters() -> None:
     async with RawServer(answer) as server:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "inference_async", "chat", "hi", "--endpoint", f"{server.url}/v1"),
+            stdin=DEVNULL,
             stdout=theirs,
-            stderr=subprocess.DEVNULL,
+            stderr=DEVNULL,
         )
         assert await asyncio.wait_for(process.wait(), 30) == 0
     os.close(theirs)
@@ -200,20 +203,26 @@ async def test_a_terminal_gets_no_control_characters() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_serve_until_told_to_stop(number: signal.Signals) -> None:
-    async with running("serve", "--port", "0", "--key", "k-1", "--pace", "0") as process:
+    async with running("serve", "--port", "0", "--key", "k 1", "--pace", "0") as process:
         assert process.stdout is not None
-        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(3)]
-        found = re.search(
-            r"AZURE_INFERENCE_ENDPOINT=(http://127\.0\.0\.1:\d+/models) +# or (http\S+/openai/v1)", lines[1]
-        )
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(5)]
+        found = re.fullmatch(r"emulator at (http://127\.0\.0\.1:\d+/models) and (http\S+/openai/v1)\n", lines[0])
         assert found
-        assert lines[2].strip() == "export AZURE_INFERENCE_CREDENTIAL=k-1"
+        assert lines[2:] == [
+            f"  export AZURE_INFERENCE_ENDPOINT={found[1]}\n",
+            "  export AZURE_INFERENCE_CREDENTIAL='k 1'\n",
+            "  export AZURE_INFERENCE_MODEL=demo\n",
+        ]
         for url in found.groups():
-            async with InferenceClient(url, "k-1", model="m") as client:
+            async with InferenceClient(url, "k 1", model="m") as client:
                 assert (await client.complete("hello")).text == "hello"
         process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), 30)
-        assert (process.returncode, out, err) == (0, b"", b"")
+        assert (process.returncode, out) == (0, b"")
+        assert err.decode().splitlines() == [
+            "200 POST /models/chat/completions m",
+            "200 POST /openai/v1/chat/completions m",
+        ]
 
 
 async def test_serve_with_a_script_of_ones_own(tmp_path: Path) -> None:
@@ -221,9 +230,8 @@ async def test_serve_with_a_script_of_ones_own(tmp_path: Path) -> None:
     path.write_text('{"rules": [{"answer": {"content": "from the script"}}]}')
     async with running("serve", "--port", "0", "--script", str(path)) as process:
         assert process.stdout is not None
-        await asyncio.wait_for(process.stdout.readline(), 30)
         line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
-        found = re.search(r"=(http\S+)", line)
+        found = re.search(r"(http\S+)", line)
         assert found
         async with InferenceClient(found[1], "emulator-key", model="m") as client:
             assert (await client.complete("hello")).text == "from the script"
@@ -234,7 +242,7 @@ async def test_serve_on_a_port_that_is_taken(emulator: Emulator) -> None:
     port = emulator.url.rpartition(":")[2]
     code, _, err = await run("serve", "--port", port)
     assert code == 1
-    assert err.startswith(f"error: port {port} cannot be listened on: ")
+    assert err == (f"error: port {port} cannot be listened on: address already in use; port 0 takes one that is free\n")
 
 
 async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
@@ -242,7 +250,7 @@ async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
     path.write_text('{"rules": 5}')
     code, _, err = await run("serve", "--script", str(path))
     assert code == 1
-    assert err == f"error: '{path}': this is no script: Expected `array`, got `int` - at `$.rules`\n"
+    assert err.startswith(f"error: '{path}': got what is no script: Expected `array`, got `int` - at `$.rules`")
 
 
 @pytest.mark.parametrize("args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("--version",)])
@@ -257,3 +265,50 @@ async def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None
     code, out, err = await run("chat", "hi", env={"PYTHONPATH": str(tmp_path)})
     assert (code, out) == (1, "")
     assert err == "error: the command line needs click; install it with: pip install 'inference-async[cli]'\n"
+
+
+async def test_what_is_piped_in_comes_after_the_prompt() -> None:
+    code, out, _ = await run("chat", "Say this back:", stdin=b"some file\n")
+    assert (code, out) == (0, "Say this back:\n\nsome file\n")
+
+
+async def test_bytes_that_are_no_text_are_replaced() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "inference_async", "chat", b"a\xffb"), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out.decode()) == (0, "a\ufffdb\n")
+
+
+@pytest.mark.parametrize(
+    ("redirect", "code", "words"),
+    [
+        ("> /dev/full", 1, "error: the answer cannot be written: no space left on device"),
+        (">&-", 1, ""),
+        ("<&-", 0, "emulator/demo"),
+    ],
+)
+async def test_streams_that_are_full_or_closed(redirect: str, code: int, words: str) -> None:
+    command = f"{sys.executable} -W error -m inference_async chat hello {redirect}"
+    process = await asyncio.create_subprocess_shell(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == code
+    assert words in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+async def test_ctrl_c_while_it_starts_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    async with running("chat", "hi", env={"PYTHONPATH": str(tmp_path)}) as process:
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (-signal.SIGINT, b"")
+
+
+async def test_an_empty_answer_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text('{"rules": [{"answer": {"content": ""}}]}')
+    async with Emulator(Script.load(path), pace=0) as emulator:
+        env = {"AZURE_INFERENCE_CREDENTIAL": str(emulator.key)}
+        code, out, err = await run("chat", "hi", "--model", "m", "--endpoint", emulator.models_url, env=env)
+    assert (code, out) == (0, "")
+    assert "the answer is empty" in err

@@ -71,7 +71,7 @@ def test_tokens_join_to_the_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"{", "this is no script"),
+        (b"{", "got what is no script"),
         (b"[]", "Expected `object`"),
         (b'{"rules": [{"match": {}}]}', r"missing required field `answer`.*rules\[0\]"),
         (b'{"rules": [{"answer": {"contnt": ""}}]}', "unknown field `contnt`"),

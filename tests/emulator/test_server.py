@@ -134,6 +134,9 @@ async def test_a_parameter_the_model_does_not_support(http: aiohttp.ClientSessio
         ({"model": "m", "messages": ["x"]}, "Invalid value"),
         ({"model": "m", "messages": [{"role": "wizard"}]}, "Invalid value: 'wizard'"),
         ({"model": "m", "messages": [{"role": "tool", "content": "x"}]}, "Missing parameter 'tool_call_id'"),
+        ({"model": "m", "messages": [{"role": "user", "content": 5}]}, "Invalid content"),
+        ({"model": "m", "messages": [{"role": "user", "content": ["hi"]}]}, "Invalid content"),
+        ({"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "Invalid content"),
         ({"messages": HI["messages"]}, "No model specified"),
     ],
 )
@@ -141,6 +144,40 @@ async def test_bad_bodies(http: aiohttp.ClientSession, emulator: Emulator, body:
     status, answer = await ask(http, emulator, body)
     assert status == 400
     assert words in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("temperature", ["0.5", True, 9, -1, [1]]),
+        ("max_tokens", ["5", 0, -1, 1.5]),
+        ("top_p", [2]),
+        ("seed", ["x", 1.5]),
+        ("stop", [5, [5], {}]),
+        ("tools", [5, [], [{"name": "x"}], [{"type": "function", "function": {}}], {"type": "function"}]),
+        ("tool_choice", ["any", 5]),
+        ("response_format", ["json", {}, {"type": "json_schema"}]),
+        ("model", [["x"], 3]),
+        ("stream", ["yes"]),
+    ],
+)
+async def test_values_of_the_wrong_kind(
+    http: aiohttp.ClientSession, emulator: Emulator, name: str, values: list[Any]
+) -> None:
+    for value in values:
+        status, body = await ask(http, emulator, {**HI, name: value})
+        assert (status, body["detail"]["loc"]) == (422, ["body", name]), f"{name}={value!r}"
+        status, body = await ask(http, emulator, {**HI, name: value}, v1=True)
+        assert (status, body["error"]["param"]) == (400, name), f"{name}={value!r}"
+
+
+async def test_another_route_names_those_it_has(http: aiohttp.ClientSession, emulator: Emulator) -> None:
+    for method, path in (("POST", "/chat/completions"), ("GET", "/"), ("GET", "/models/chat/completions")):
+        async with http.request(method, f"{emulator.url}{path}") as response:
+            assert response.status == 404
+            body = await response.json()
+        assert f"{emulator.models_url}/chat/completions" in body["error"]["message"]
+        assert f"{emulator.openai_url}/chat/completions" in body["error"]["message"]
 
 
 async def test_it_never_pretends_to_be_a_model(http: aiohttp.ClientSession, emulator: Emulator) -> None:
