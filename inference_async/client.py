@@ -20,7 +20,7 @@ from .policy.timeouts import Timeouts
 from .stream import ChatStream
 from .types import UNSET, ChatCompletion, ChatOptions, Messages, UnsetType
 from .types.chat import ExtraMode
-from .wire.endpoints import Dialect, Endpoint, settings_for, settings_from
+from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, settings_for, settings_from
 from .wire.request import CREDENTIAL_HEADERS, Call, chat_call, check_extra_mode, checked_headers
 from .wire.response import completion_from
 
@@ -116,8 +116,8 @@ class InferenceClient:
         url = settings.endpoint if endpoint is None else endpoint
         if url is None:
             raise ConfigurationError(
-                "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set "
-                "AZURE_INFERENCE_ENDPOINT, AZURE_AI_CHAT_ENDPOINT, AZURE_OPENAI_ENDPOINT or OPENAI_BASE_URL"
+                "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set one of "
+                + ", ".join(ENDPOINT_VARIABLES)
             )
         if isinstance(url, Endpoint):
             if (dialect, api_version, key_header) != (None, UNSET, None):

@@ -31,7 +31,7 @@ DEPENDENCIES = {
     "anyio": {"net/auth.py"},
     "azure": set[str](),
     "click": {"cli/app.py", "cli/serve.py"},
-    "rich": {"cli/chat.py"},
+    "rich": {"cli/chat.py", "cli/doctor.py"},
 }
 
 each_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])

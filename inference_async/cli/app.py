@@ -16,6 +16,7 @@ import click
 from .._version import __version__
 from ..errors import InferenceError
 from .chat import chat
+from .doctor import doctor
 from .serve import serve
 
 __all__ = ["cli", "run"]
@@ -61,6 +62,18 @@ def chat_command(prompt: str | None, as_json: bool, **given: Any) -> int:
     return _run(
         chat(_prompt(prompt), system=given["system"], model=given["model"], endpoint=given["endpoint"], options=options)
     )
+
+
+@cli.command("doctor", short_help="Say what is understood of an endpoint.")
+@click.argument("url", required=False)
+@click.option("--model", metavar="NAME", help="The deployment's name, for --call.")
+@click.option("--call", is_flag=True, help="Make one small request too, and explain what comes of it.")
+def doctor_command(url: str | None, model: str | None, call: bool) -> int:
+    """Say what is understood of URL, or of the endpoint in the environment: dialect, addresses, key, token, version.
+
+    Nothing is sent without --call. The exit code is 0 if all is well, 1 if not.
+    """
+    return _run(doctor(url, model=model, call=call))
 
 
 @cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)

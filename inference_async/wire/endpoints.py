@@ -19,7 +19,15 @@ import msgspec
 from ..errors import ConfigurationError
 from ..types.base import UNSET, UnsetType
 
-__all__ = ["DEFAULT_API_VERSION", "Dialect", "Endpoint", "Settings", "settings_for", "settings_from"]
+__all__ = [
+    "DEFAULT_API_VERSION",
+    "ENDPOINT_VARIABLES",
+    "Dialect",
+    "Endpoint",
+    "Settings",
+    "settings_for",
+    "settings_from",
+]
 
 Dialect: TypeAlias = Literal["models", "openai-v1", "deployment", "serverless", "managed", "generic"]
 """How an endpoint speaks.
@@ -241,6 +249,10 @@ _VARIABLES: Final = (
     ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT"),
     ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
 )
+
+
+ENDPOINT_VARIABLES: Final = tuple(row[0] for row in _VARIABLES)
+"""The variables that name an endpoint, in the order they are asked."""
 
 
 def settings_from(environ: Mapping[str, str]) -> Settings:

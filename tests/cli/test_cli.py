@@ -253,7 +253,7 @@ async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
     assert err.startswith(f"error: '{path}': got what is no script: Expected `array`, got `int` - at `$.rules`")
 
 
-@pytest.mark.parametrize("args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("--version",)])
+@pytest.mark.parametrize("args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("doctor", "-h"), ("--version",)])
 async def test_help(args: tuple[str, ...]) -> None:
     code, out, err = await run(*args)
     assert (code, err) == (0, "")
