@@ -9,6 +9,7 @@ One wake-up per network read: everything that arrived is decoded at once and han
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import warnings
 from collections import deque
@@ -56,9 +57,10 @@ class ChatStream:
     whatever way, frees the connection: after the end it goes back to the pool, before the end it is cut, which tells
     the service to stop generating. Cancelling a step of the iteration cuts it too.
 
-    The iteration ends when the answer is complete: every choice has its finish reason, or the service sent its end
-    mark. All else is an error: `IncompleteStreamError`, `StreamError` or `APITimeoutError`, each with what had arrived
-    as ``partial``. A stream that failed keeps failing with the same error; it never looks complete.
+    The iteration ends when the answer is complete: the service sent its end mark, or the body ended in good order
+    after every choice had its finish reason. All else is an error: `IncompleteStreamError`, `StreamError` or
+    `APITimeoutError`, each with what had arrived as ``partial``. A stream that failed keeps failing with the same
+    error; it never looks complete.
     """
 
     def __init__(self, session: Session, call: Call, *, timeouts: Timeouts, limits: Limits) -> None:
@@ -114,9 +116,14 @@ class ChatStream:
     async def aclose(self) -> None:
         """Free the connection now. May be called by any task, any number of times; a task that waits for the next
         chunk gets a `ClientClosedError`.
+
+        Raises:
+            WrongEventLoopError: the connection belongs to another event loop.
         """
         if self._complete:
             return
+        if self._exchange is not None:
+            self._session.check_loop()
         if self._error is None:
             self._error = ClientClosedError("the stream was closed before its end")
         self._ready.clear()
@@ -170,7 +177,8 @@ class ChatStream:
         # Attributes may be missing if the constructor failed.
         if getattr(self, "_exchange", None) is None or self._complete or self._error is not None:
             return
-        self._cut(None)
+        with contextlib.suppress(RuntimeError):  # the loop may be closed, and its sockets with it
+            self._cut(None)
         if self._session.closed:
             return  # which has cut the connection already
         warnings.warn(
@@ -198,9 +206,10 @@ class ChatStream:
 
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
+        if self._exchange is not None:
+            self._session.check_loop()
         try:
             exchange = self._exchange or await self._open()
-            self._session.check_loop()
             if self._progress:
                 self._progress = False
                 self._clock.wait_for("between_tokens", now=asyncio.get_running_loop().time())

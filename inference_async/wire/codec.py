@@ -67,12 +67,13 @@ def lenient(obj: Any, cls: type[T]) -> T:
         msgspec.ValidationError: the object has another shape altogether; the message names the place.
     """
     tree = _put_right(obj, cls)
-    while True:
+    for _ in range(_MOST_SET_ASIDE):
         try:
             return msgspec.convert(tree, cls, strict=False)
         except msgspec.ValidationError as error:
             if not _set_aside(tree, str(error)):
                 raise
+    return msgspec.convert(tree, cls, strict=False)
 
 
 def _set_aside(tree: Any, complaint: str) -> bool:
@@ -91,6 +92,7 @@ def _set_aside(tree: Any, complaint: str) -> bool:
 
 _PLACE: Final = re.compile(r"at `\$([^`]*)`")
 _CORE: Final = frozenset({"choices", "delta", "message", "content", "tool_calls", "function", "index", "finish_reason"})
+_MOST_SET_ASIDE: Final = 16  # each costs a conversion, so a server must not choose how many
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
