@@ -368,8 +368,12 @@ def test_another_event_loop() -> None:
         return stream
 
     stream = asyncio.run(begin())
-    with pytest.raises(WrongEventLoopError):
-        asyncio.run(stream.final())
+    for use in (stream.final, stream.aclose):
+        with pytest.raises(WrongEventLoopError):
+            asyncio.run(use())
+    del stream
+    with pytest.warns(ResourceWarning, match="a ChatStream was dropped before its end"):
+        del use  # a bound method: the last that held the stream
 
 
 async def test_repr_says_how_it_stands() -> None:
