@@ -367,13 +367,18 @@ def test_another_event_loop() -> None:
         await anext(stream)
         return stream
 
-    stream = asyncio.run(begin())
-    for use in (stream.final, stream.aclose):
-        with pytest.raises(WrongEventLoopError):
-            asyncio.run(use())
-    del stream
+    held = [asyncio.run(begin())]
+
+    def drop() -> None:
+        held.clear()
+        gc.collect()
+
+    with pytest.raises(WrongEventLoopError):
+        asyncio.run(held[0].final())
+    with pytest.raises(WrongEventLoopError):
+        asyncio.run(held[0].aclose())
     with pytest.warns(ResourceWarning, match="a ChatStream was dropped before its end"):
-        del use  # a bound method: the last that held the stream
+        drop()
 
 
 async def test_repr_says_how_it_stands() -> None:
