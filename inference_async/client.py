@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Never, Self, Unpack
 
 import msgspec
 
-from .errors import APITimeoutError, ConfigurationError, UnknownOptionError
+from .errors import APIConnectionError, APITimeoutError, ConfigurationError, UnknownOptionError
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
 from .net.session import Session
@@ -21,7 +21,7 @@ from .stream import ChatStream
 from .types import UNSET, ChatCompletion, ChatOptions, Messages, UnsetType
 from .types.chat import ExtraMode
 from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, settings_for, settings_from
-from .wire.request import CREDENTIAL_HEADERS, Call, chat_call, check_extra_mode, checked_headers
+from .wire.request import Call, chat_call, check_extra_mode, checked_headers
 from .wire.response import completion_from
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class InferenceClient:
         endpoint = parsed
         if credential is None:
             credential = settings.credential
-        if credential is None and endpoint.is_azure:
+        own_headers = checked_headers(headers, endpoint)
+        if credential is None and endpoint.is_azure and endpoint.credential_headers.isdisjoint(own_headers):
             raise ConfigurationError(
                 f"got no credential for {endpoint.host}: pass a key or an azure-identity credential, or set "
                 "AZURE_INFERENCE_CREDENTIAL (a key that is set beside another host's endpoint is not sent to this one)"
@@ -141,7 +142,7 @@ class InferenceClient:
         self._endpoint = endpoint
         self._options = _Options(
             model=model or settings.model,
-            headers=checked_headers(headers),
+            headers=own_headers,
             extra_mode=extra_mode,
             timeouts=timeouts or Timeouts(),
             limits=limits or Limits(),
@@ -193,7 +194,9 @@ class InferenceClient:
         copy._owner = False
         copy._options = _Options(
             model=options.model if isinstance(model, UnsetType) else model,
-            headers=options.headers if isinstance(headers, UnsetType) else options.headers | checked_headers(headers),
+            headers=options.headers
+            if isinstance(headers, UnsetType)
+            else options.headers | checked_headers(headers, self._endpoint),
             extra_mode=options.extra_mode if isinstance(extra_mode, UnsetType) else extra_mode,
             timeouts=options.timeouts if isinstance(timeouts, UnsetType) else timeouts,
             limits=options.limits if isinstance(limits, UnsetType) else limits,
@@ -248,6 +251,8 @@ class InferenceClient:
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
+            if deadlines.until is None or now() < deadlines.until:  # of a transport that raises what is not ours
+                raise APIConnectionError("the transport gave up waiting") from error
             raise deadlines.error(now=now()) from None
         meta = exchange.meta
         completion = completion_from(
@@ -317,8 +322,8 @@ class InferenceClient:
         own = self._options
         if own.model is not None:
             options.setdefault("model", own.model)
-        sent = own.headers | checked_headers(headers)
-        if not self._may_send_credentials and not CREDENTIAL_HEADERS.isdisjoint(sent):
+        sent = own.headers | checked_headers(headers, self._endpoint)
+        if not self._may_send_credentials and not self._endpoint.credential_headers.isdisjoint(sent):
             raise ConfigurationError(_INSECURE.format(self._endpoint.base))
         return chat_call(
             self._endpoint,

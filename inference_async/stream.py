@@ -33,14 +33,14 @@ from .types import ChatCompletion, ChatCompletionChunk, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
 from .wire.request import Call
-from .wire.response import completion_from, not_an_answer, redact, without_query
+from .wire.response import completion_from, not_an_answer, without_query
 from .wire.sse import EventDecoder
 
 __all__ = ["ChatStream", "TextStream"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD_BYTES: Final = 2048
-_FIELD: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry|:|$)")
+_FIELD: Final = re.compile(rb"(\xef\xbb\xbf)?\s*((data|event|id|retry)\s*(:|[\r\n]|$)|:|$)")
 
 
 class ChatStream:
@@ -146,7 +146,7 @@ class ChatStream:
                         return item
                     await self._end(item)
                 if self._error is not None:
-                    raise self._error
+                    raise self._error.with_traceback(None)  # else each try would lengthen it
                 if self._complete:
                     raise StopAsyncIteration
                 await self._read()
@@ -202,6 +202,10 @@ class ChatStream:
                 self._call, deadlines=deadlines, timeouts=self._timeouts, limits=self._limits
             )
         self._scope = None
+        self._chunks.secrets = self._exchange.secrets
+        if self._error is not None:  # closed by another task in the very step in which the head came
+            self._cut(self._error)
+            raise self._error
         return self._exchange
 
     async def _read(self) -> None:
@@ -217,6 +221,8 @@ class ChatStream:
                 data = await exchange.reply.read()
                 is_events = self._is_events or await self._sniff(exchange, data)
             self._scope = None
+            if self._error is not None:  # closed by another task in the very step in which the bytes came
+                raise self._error
             if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
                 self._head += data[:_HEAD_BYTES]
             if is_events:
@@ -240,7 +246,10 @@ class ChatStream:
         Labels do not tell: errors and whole answers come under any content type. But no event stream begins with a
         brace, a bracket or a tag.
         """
+        data = self._head + data  # which is blank, or the beginning of a byte order mark
         head = data.removeprefix(_BOM).lstrip()[:1]
+        if _BOM.startswith(data):
+            return True
         if head not in (b"{", b"[", b"<", b'"'):
             self._is_events = bool(head)
             return True
@@ -286,6 +295,7 @@ class ChatStream:
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream with this error, put into our words where it is not ours, and told what had arrived."""
+        timed_out = self._scope is not None and self._scope.expired()
         self._scope = None
         cause = error.__cause__
         if not isinstance(error, InferenceError | TimeoutError):
@@ -296,8 +306,10 @@ class ChatStream:
             raise error
         if self._error is not None:  # closed by another task; what that did to this one is no news
             raise self._error from None
-        if not isinstance(error, InferenceError):
+        if not isinstance(error, InferenceError) and timed_out:
             error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
+        elif not isinstance(error, InferenceError):  # of a transport that raises what is not ours
+            error, cause = APIConnectionError("the transport gave up waiting"), error
         exchange = self._exchange
         if exchange is not None:
             if isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError):
@@ -307,8 +319,7 @@ class ChatStream:
                 error.chunks, error.partial = self._accumulator.chunks, self.completion
             elif isinstance(error, StreamError):
                 error = type(error)(
-                    f"{redact(error.message, exchange.secrets)} (from {without_query(exchange.url)}, "
-                    f"request id {exchange.meta.request_id})",
+                    f"{error.message} (from {without_query(exchange.url)}, request id {exchange.meta.request_id})",
                     partial=self.completion,
                     code=error.code,
                     type=error.type,
@@ -333,6 +344,10 @@ class TextStream:
 
     def __init__(self, stream: ChatStream) -> None:
         self._stream = stream
+
+    async def aclose(self) -> None:
+        """Close the stream; see `ChatStream.aclose`."""
+        await self._stream.aclose()
 
     def __aiter__(self) -> Self:
         return self

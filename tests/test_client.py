@@ -570,6 +570,27 @@ async def test_an_answer_as_plain_data() -> None:
     assert json.loads(json.dumps(completion.to_dict())) == {
         "id": "c",
         "model": "m",
-        "choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+        "created": 0,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"},
+        ],
         "vendor": {"a": 1},
     }
+
+
+async def test_a_credential_in_a_header_serves_in_place_of_one() -> None:
+    url = "https://x.openai.azure.com/openai/v1"
+    transport = ScriptedTransport(reply(), reply())
+    await InferenceClient(url, headers={"api-key": KEY}, transport=transport).complete("hi")
+    await InferenceClient(url, "other-key", transport=transport).complete("hi", headers={"Authorization": "Bearer t"})
+    assert transport.calls[0].headers["api-key"] == KEY
+    assert "api-key" not in transport.calls[1].headers
+
+
+async def test_a_key_header_of_ones_own_is_a_credential_too() -> None:
+    client = InferenceClient(
+        "http://example.test/models", key_header="x-my-key", headers={"x-my-key": KEY}, transport=ScriptedTransport()
+    )
+    with pytest.raises(ConfigurationError, match="plain http"):
+        await client.complete("hi")
+    assert KEY not in repr(vars(client))

@@ -556,3 +556,92 @@ async def test_an_error_before_the_stream_comes_from_entering_it() -> None:
                 pytest.fail("the context was entered")
         assert caught.value.retry_after == 7
         assert not hasattr(caught.value, "partial")
+
+
+async def test_closing_the_client_while_an_error_body_is_read() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 500 Oops\r\ncontent-length: 9\r\n\r\nabc")
+        await connection.gone.wait()
+
+    async with RawServer(answer) as server:
+        client = InferenceClient(f"{server.url}/v1", model="m")
+        task = asyncio.create_task(client.complete("hi"))
+        await asyncio.wait_for(server.asked.wait(), 5)
+        await asyncio.sleep(0.02)
+        await client.aclose()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(server.gone.wait(), 5)
+
+
+@pytest.mark.parametrize("steps", range(40))
+@pytest.mark.parametrize("close", ["stream", "client"])
+async def test_closing_at_every_step_of_the_loop_ends_a_stream(steps: int, close: str) -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(event(chunk("Hel")), end=False)
+        await connection.gone.wait()
+
+    async with RawServer(answer) as server:
+        client = InferenceClient(f"{server.url}/v1", model="m")
+        stream = client.stream("hi")
+        reader = asyncio.create_task(stream.final())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await (stream.aclose() if close == "stream" else client.aclose())
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(reader, 5)
+        await client.aclose()
+
+
+async def test_a_stream_that_was_closed_hands_out_nothing_more() -> None:
+    gate = asyncio.Event()
+
+    class Gated(ScriptedReply):
+        async def read(self) -> bytes:
+            await gate.wait()
+            return await super().read()
+
+    client = scripted(Gated([HELLO]))
+    stream = client.stream("hi")
+    reader = asyncio.create_task(anext(stream))
+    await asyncio.sleep(0.01)
+    gate.set()
+    await stream.aclose()  # in the step in which the bytes come
+    for step in (reader, anext(stream)):
+        with pytest.raises(ClientClosedError):
+            await step
+    assert repr(stream).startswith("<ChatStream failed")
+
+
+@pytest.mark.parametrize("text", [b"retry later", b"database down", b"identity unknown"])
+async def test_text_that_begins_like_a_field(text: bytes) -> None:
+    client = scripted(ScriptedReply([text], headers={"content-type": "text/plain"}))
+    with pytest.raises(InvalidResponseError, match=text.decode()):
+        await client.stream("hi").final()
+
+
+async def test_a_byte_order_mark_cut_between_reads() -> None:
+    client = scripted(ScriptedReply([b"\xef", b"\xbb\xbf", b'{"error": {"message": "slow down", "code": 429}}']))
+    with pytest.raises(RateLimitError, match="slow down"):
+        await client.stream("hi").final()
+    client, _ = streamed(b"\xef\xbb", b"\xbf" + HELLO)
+    assert (await client.stream("hi").final()).text == "Hello"
+
+
+async def test_a_key_in_junk_is_masked_before_it_is_cut() -> None:
+    for junk in (
+        b"data: " + b"x" * 190 + b"key-0123456789-abcdefgh\n\n",
+        b"event: error\ndata: key-0123456789-abcdefgh\n\n",
+    ):
+        transport = ScriptedTransport(ScriptedReply([event(chunk("Hel")), junk]))
+        client = InferenceClient("http://localhost/v1", "key-0123456789-abcdefgh", transport=transport)
+        with pytest.raises(StreamError) as caught:
+            await client.stream("hi").final()
+        assert "key-0" not in str(caught.value)
+
+
+async def test_a_transport_that_gives_up_is_no_limit_of_ours() -> None:
+    client = scripted(ScriptedReply([TimeoutError("mine")]))
+    with pytest.raises(IncompleteStreamError, match="gave up waiting"):
+        await client.stream("hi").final()

@@ -103,7 +103,9 @@ def run(args: Sequence[str] | None = None) -> int:
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     if sys.stdout is None or sys.stderr is None:
-        return 1  # a shell has closed them: there is nowhere to say anything
+        if sys.stderr is not None:
+            sys.stderr.write("error: stdout is closed, and the answer has nowhere to go\n")
+        return 1
     try:
         code = cli.main(args=args, prog_name="inference-async", standalone_mode=False)
         sys.stdout.flush()

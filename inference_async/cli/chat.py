@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import sys
 from collections.abc import Callable
@@ -27,10 +28,15 @@ async def chat(
     prompt: str, *, system: str | None, model: str | None, endpoint: str | None, options: dict[str, Any]
 ) -> int:
     """Stream the answer to stdout, the rest to stderr; return the exit code: 0, or 3 if the answer is cut."""
-    notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    def note(text: str, style: str = "dim") -> None:
+        with contextlib.suppress(OSError):  # the answer matters more than what is said beside it
+            console.print(text, style=style)
+
     messages: list[Message] = [*([SystemMessage(system)] if system else []), UserMessage(prompt)]
     show = _shower()
-    async with connect(endpoint, model=model, note=lambda text: notes.print(text, style="dim")) as client:
+    async with connect(endpoint, model=model, note=note) as client:
         now = asyncio.get_running_loop().time
         started = now()
         first: float | None = None
@@ -46,11 +52,11 @@ async def chat(
         completion = stream.completion
         if first is not None:
             show("\n")
-        notes.print(_summary(completion, first, now() - started), style="dim")
+        note(_summary(completion, first, now() - started))
     if first is None:
-        notes.print("the answer is empty", style="yellow")
+        note("the answer is empty", "yellow")
     if completion.finish_reason in _CUT:
-        notes.print(f"the answer is cut {_CUT[completion.finish_reason]}", style="yellow")
+        note(f"the answer is cut {_CUT[completion.finish_reason]}", "yellow")
         return 3
     return 0
 

@@ -188,7 +188,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "top_p": _is_number(0, 1),
     "frequency_penalty": _is_number(-2, 2),
     "presence_penalty": _is_number(-2, 2),
-    "max_tokens": _is_count(1),
+    "max_tokens": _is_count(0),
     "max_completion_tokens": _is_count(1),
     "seed": _Kind("an integer", _is_integer),
     "stop": _Kind("text, or a list of texts", _is_stop),

@@ -100,9 +100,9 @@ class _Told:
         stops: str | list[str] = body.get("stop") or []
         for stop in [stops] if isinstance(stops, str) else stops:
             at = "".join(self.tokens).find(stop)
-            if at >= 0:
+            if stop and at >= 0:
                 self.tokens = tokens_of("".join(self.tokens)[:at])
-        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        limit = body.get("max_completion_tokens", body.get("max_tokens"))
         if limit is not None and limit < len(self.tokens):
             self._cut(limit, "length")
         self.content = None if answer.content is None else "".join(self.tokens)
@@ -148,7 +148,7 @@ def _chunks(
 
     yield chunk({"role": "assistant", "content": None if told.content is None else ""})
     for token in told.tokens:
-        yield chunk({"content": token}, logprob=_logprob(token))
+        yield chunk({"content": token}, logprob=_logprob(token) if told.logprobs else None)
     for index, call in enumerate(told.tool_calls):
         function = call["function"]
         pieces = tokens_of(function["arguments"]) or [""]

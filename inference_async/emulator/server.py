@@ -165,7 +165,12 @@ class Emulator:
 
 
 async def _json(request: web.Request) -> Any:
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
     try:
-        return json.loads(await request.read())
+        body = json.loads(await request.read(), parse_constant=refuse)
+        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError):
         return None
+    return body

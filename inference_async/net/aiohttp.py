@@ -49,8 +49,12 @@ class AiohttpReply:
         """See `Reply.read`."""
         try:
             return await self._content.readany()
+        except InferenceError:
+            raise  # which `close` has put there
         except (aiohttp.ClientError, OSError) as error:
             raise APIConnectionError("the connection was cut before the answer was whole") from error
+        except RuntimeError as error:  # aiohttp's word for a reader whose connection was closed under it
+            raise APIConnectionError("the connection was closed before the answer was whole") from error
 
     async def finish(self) -> None:
         """See `Reply.finish`: at most 100 ms and 64 KiB are spent on what a server says after the end."""

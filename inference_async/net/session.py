@@ -20,7 +20,7 @@ from ..errors import (
 from ..policy.limits import Limits
 from ..policy.timeouts import Deadlines, Timeouts
 from ..types import ResponseMeta
-from ..wire.request import CREDENTIAL_HEADERS, Call, Secret
+from ..wire.request import Call, Secret
 from ..wire.response import CLIENT_REQUEST_ID, error_from, meta_from
 from .auth import Authoriser
 from .transport import Reply, Transport
@@ -124,31 +124,41 @@ class Session:
             CredentialError: the credential gave no token.
         """
         client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
-        reply: Reply | None = None
-        scope = asyncio.timeout(None)  # no limit of its own: a handle by which `aclose` ends the wait
-        self._sending.add(scope)
         try:
-            async with scope:
-                call, secrets = await self._authorised(call, client_request_id)
-                if self.closed:
-                    raise _closed()
-                reply = await self._transport.send(call, connect_timeout=timeouts.connect)
-            elapsed = asyncio.get_running_loop().time() - deadlines.started
-            if reply.status == 200:
-                meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
-                return Exchange(reply, meta, call.url, secrets)
-            body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
-            raise error_from(status=reply.status, headers=reply.headers, body=body, url=call.url, secrets=secrets)
-        except BaseException as error:
-            if reply is not None:
-                reply.close()
-            if self.closed and isinstance(error, InferenceError | TimeoutError):
+            # No limit of its own: a handle by which `aclose` ends the wait.
+            async with asyncio.timeout(None) as scope:
+                self._sending.add(scope)
+                try:
+                    exchange = await self._exchange(call, client_request_id, deadlines, timeouts, limits)
+                finally:
+                    self._sending.discard(scope)
+            if self.closed:
+                exchange.reply.close()
+                raise _closed()
+            return exchange
+        except (InferenceError, TimeoutError) as error:
+            if self.closed:
                 raise _closed() from None
             if isinstance(error, InferenceError):
                 error.request_id = error.request_id or client_request_id
             raise
+
+    async def _exchange(
+        self, call: Call, client_request_id: str, deadlines: Deadlines, timeouts: Timeouts, limits: Limits
+    ) -> Exchange:
+        call, secrets = await self._authorised(call, client_request_id)
+        if self.closed:
+            raise _closed()
+        reply = await self._transport.send(call, connect_timeout=timeouts.connect)
+        elapsed = asyncio.get_running_loop().time() - deadlines.started
+        if reply.status == 200:
+            meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
+            return Exchange(reply, meta, call.url, secrets)
+        try:
+            body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
         finally:
-            self._sending.discard(scope)
+            reply.close()
+        raise error_from(status=reply.status, headers=reply.headers, body=body, url=call.url, secrets=secrets)
 
     async def aclose(self) -> None:
         """Close for good; calls under way end in a `ClientClosedError`.
@@ -166,15 +176,11 @@ class Session:
 
     async def _authorised(self, call: Call, client_request_id: str) -> tuple[Call, tuple[str, ...]]:
         headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: client_request_id, **call.headers}
-        header = await self._auth.header()
-        if header is not None:
-            name, value = header
-            headers.setdefault(name, value)
-        secrets = tuple(
-            Secret(value.rpartition(" ")[2])
-            for name, value in headers.items()
-            if name in CREDENTIAL_HEADERS or isinstance(value, Secret)
-        )
+        if not any(isinstance(value, Secret) for value in headers.values()):  # the call may bring a credential
+            header = await self._auth.header()
+            if header is not None:
+                headers[header[0]] = header[1]
+        secrets = tuple(Secret(value.rpartition(" ")[2]) for value in headers.values() if isinstance(value, Secret))
         return Call(method=call.method, url=call.url, headers=headers, body=call.body), secrets
 
 

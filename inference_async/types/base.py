@@ -56,27 +56,32 @@ class Open(
         return MappingProxyType(self.unknown_fields) if self.unknown_fields else _NOTHING
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as plain dicts and lists, as it goes over the wire: fit for `json.dumps`, ``extra`` included."""
-        return cast("dict[str, Any]", plain(self))
+        """The value as plain dicts and lists, fit for `json.dumps`; without what is null or empty, with ``extra``."""
+        return cast("dict[str, Any]", plain(self, keep_defaults=True))
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, keep_defaults: bool = False) -> Any:
     """A Struct, or what holds some, as plain objects ready to be encoded, ``extra`` fields where they came from."""
     if isinstance(value, msgspec.Struct):
         config = value.__struct_config__
         out: dict[str, Any] = {config.tag_field: config.tag} if config.tag_field else {}
         for name, wire_name, default in _sent(type(value)):
             item = getattr(value, name)
-            if item is not UNSET and not (config.omit_defaults and item == default):
-                out[wire_name] = plain(item)
+            if item is UNSET or (config.omit_defaults and item == default and not (keep_defaults and _says(item))):
+                continue
+            out[wire_name] = plain(item, keep_defaults=keep_defaults)
         for name, item in value.extra.items() if isinstance(value, Open) else ():
             out.setdefault(name, plain(item))
         return out
     if is_mapping(value):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: plain(item, keep_defaults=keep_defaults) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in cast("list[Any]", value)]
+        return [plain(item, keep_defaults=keep_defaults) for item in cast("list[Any]", value)]
     return value
+
+
+def _says(value: Any) -> bool:
+    return value is not None and value not in ("", [])
 
 
 @cache

@@ -23,7 +23,7 @@ from ..types import (
 )
 from ..types.base import is_object
 from .codec import DecodeFailure, decode_chunk, decode_json, encode, lenient
-from .response import describe_error, excerpt
+from .response import describe_error, excerpt, redact
 from .sse import ServerSentEvent
 
 __all__ = ["ChunkDecoder", "Item", "Mark", "chunk_of"]
@@ -40,6 +40,7 @@ Item: TypeAlias = ChatCompletionChunk | StreamError | Mark
 """What an event can be. An error is a value: whoever reads the stream hands out what came before it, then raises."""
 
 _DONE_DATA: Final = b"[DONE]"
+_MOST_QUOTED: Final = 8 * 1024
 _CHUNK_FIELDS: Final = frozenset({"choices", "usage", "prompt_filter_results", "prompt_annotations"})
 _COMPLAINT_FIELDS: Final = frozenset({"message", "detail", "code", "error_description"})
 
@@ -49,12 +50,16 @@ class ChunkDecoder:
 
     It remembers one thing: whether this server sends fields that the fast path refuses. If so, the fast path is no
     longer tried, because failing costs more than the slow path alone.
+
+    Attributes:
+        secrets: what must not stand in an error, should the server repeat it.
     """
 
-    __slots__ = ("_unusual_server",)
+    __slots__ = ("_unusual_server", "secrets")
 
     def __init__(self) -> None:
         self._unusual_server = False
+        self.secrets: tuple[str, ...] = ()
 
     def decode(self, events: Iterable[ServerSentEvent]) -> list[Item]:
         """What these events say, in order. Nothing follows an end mark or an error."""
@@ -88,7 +93,7 @@ class ChunkDecoder:
             return
         if not data:
             if event.event == "error":
-                items.append(_error_event(data))
+                items.append(self._error_event(data))
             return  # else a heartbeat made of an empty event
         try:
             objects, rest = [decode_json(data)], b""
@@ -103,21 +108,32 @@ class ChunkDecoder:
         if rest == _DONE_DATA:
             items.append(Mark.DONE)
         elif rest and event.event == "error":
-            items.append(_error_event(rest))
+            items.append(self._error_event(rest))
         elif rest:
-            items.append(StreamError(f"the stream holds an event that is not JSON: {excerpt(rest)}"))
+            items.append(StreamError(f"the stream holds an event that is not JSON: {self._excerpt(rest)}"))
 
     def _read(self, obj: Any, event: ServerSentEvent) -> Item:
         if not is_object(obj):
-            return StreamError(f"the stream holds an event that is no JSON object: {excerpt(event.data)}")
+            return StreamError(f"the stream holds an event that is no JSON object: {self._excerpt(event.data)}")
         if event.event == "error" or obj.get("error") or _is_bare_error(obj):
-            return _error_event(encode(obj))
+            return self._error_event(encode(obj))
         try:
             chunk = lenient(obj, ChatCompletionChunk)
         except (msgspec.ValidationError, RecursionError) as error:
-            return StreamError(f"the stream holds an event of another shape: {error}: {excerpt(event.data)}")
+            return StreamError(f"the stream holds an event of another shape: {error}: {self._excerpt(event.data)}")
         self._unusual_server = True
         return chunk
+
+    def _error_event(self, data: bytes) -> StreamError:
+        found = describe_error(redact(data.decode("utf-8", "replace"), self.secrets).encode())
+        text = found.message or "no reason given"
+        code = f" (code {found.code})" if found.code else ""
+        return StreamError(
+            f"the service ended the stream with an error: {text}{code}", code=found.code, type=found.type
+        )
+
+    def _excerpt(self, data: bytes) -> str:
+        return excerpt(redact(data[:_MOST_QUOTED].decode("utf-8", "replace"), self.secrets).encode())
 
 
 def chunk_of(completion: ChatCompletion) -> ChatCompletionChunk:
@@ -186,13 +202,6 @@ def _is_whole(data: bytes) -> bool:
     except DecodeFailure:
         return False
     return True
-
-
-def _error_event(data: bytes) -> StreamError:
-    found = describe_error(data)
-    text = found.message or "no reason given"
-    code = f" (code {found.code})" if found.code else ""
-    return StreamError(f"the service ended the stream with an error: {text}{code}", code=found.code, type=found.type)
 
 
 def _decode_glued(data: bytes) -> tuple[list[Any], bytes]:

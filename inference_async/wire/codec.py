@@ -31,6 +31,12 @@ __all__ = ["DecodeFailure", "decode_chunk", "decode_completion", "decode_json", 
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+# How msgspec words the place of a fault: "Expected `int`, got `str` - at `$.choices[0].index`".
+_PLACE: Final = re.compile(r"at `\$([^`]*)`")
+_CORE: Final = frozenset({"choices", "delta", "message", "content", "tool_calls", "function", "index", "finish_reason"})
+_MOST_SET_ASIDE: Final = 16  # each costs a conversion, so a server must not choose how many
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
+
 _decode_any = msgspec.json.Decoder(strict=False).decode
 
 
@@ -80,20 +86,18 @@ def _set_aside(tree: Any, complaint: str) -> bool:
     """Move the value a validation error complains about under ``extra``, unless it is of the answer itself."""
     place = _PLACE.search(complaint)
     steps: list[tuple[str, str]] = _STEP.findall(place[1]) if place else []
+    parent = None
     for name, index in steps:
-        if name and name not in _CORE:
-            if not is_object(tree) or name not in tree:
-                return False
-            tree.setdefault(EXTRA, {})[name] = tree.pop(name)
-            return True
-        tree = tree[name] if name else tree[int(index)]
-    return False
-
-
-_PLACE: Final = re.compile(r"at `\$([^`]*)`")
-_CORE: Final = frozenset({"choices", "delta", "message", "content", "tool_calls", "function", "index", "finish_reason"})
-_MOST_SET_ASIDE: Final = 16  # each costs a conversion, so a server must not choose how many
-_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
+        parent = tree
+        try:
+            tree = tree[name] if name else tree[int(index)]
+        except (LookupError, TypeError):
+            return False  # a step that is written in another way
+    name = steps[-1][0] if steps else ""
+    if not name or name in _CORE or not is_object(parent):
+        return False
+    parent.setdefault(EXTRA, {})[name] = parent.pop(name)
+    return True
 
 
 class _Field(NamedTuple):

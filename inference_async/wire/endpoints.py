@@ -20,6 +20,7 @@ from ..errors import ConfigurationError
 from ..types.base import UNSET, UnsetType
 
 __all__ = [
+    "CREDENTIAL_HEADERS",
     "DEFAULT_API_VERSION",
     "ENDPOINT_VARIABLES",
     "Dialect",
@@ -47,11 +48,17 @@ _OPERATIONS: Final = ("/chat/completions", "/images/embeddings", "/embeddings", 
 _RESOURCE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 _SERVERLESS_HOSTS: Final = (".models.ai.azure.com", ".inference.ai.azure.com")
 _MANAGED_HOSTS: Final = (".inference.ml.azure.com",)
+_FRONT_HOST: Final = ".azure-api.net"
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _LIKE_A_HOST: Final = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/[\w./-]*)?")
 _GONE_HOSTS: Final = ("models.github.ai", "models.inference.ai.azure.com")
 
 
 _PORTALS: Final = ("ai.azure.com", "oai.azure.com", "portal.azure.com", "ml.azure.com")
+
+
+CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key", "ocp-apim-subscription-key"})
+"""Headers whose value is a credential on any endpoint."""
 
 
 class _Speech(NamedTuple):
@@ -160,6 +167,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             if found == "openai-v1" and version not in ("v1", "preview"):
                 version = None  # v1 knows no dated versions: one left over in a pasted URL is dropped
         rest = [row for row in query if row[0] != "api-version"]
+        if key_header is not None and not _HEADER_NAME.fullmatch(key_header):
+            raise ConfigurationError(f"got key_header={key_header!r}, expected the name of a header")
+        if (
+            dialect is None
+            and found == "openai-v1"
+            and not (parts.hostname or "").endswith((*_RESOURCE_HOSTS, _FRONT_HOST))
+        ):
+            # The path is Azure's, the host is not: others have that path too, and take keys as bearers, as Azure does.
+            speech = speech._replace(key_header="authorization", scope=None)
         return cls(
             base=base,
             dialect=found,
@@ -198,6 +214,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """The address of an operation, such as ``chat/completions``."""
         query = urlencode(self.query, quote_via=quote)
         return f"{self.base}/{operation}" + (f"?{query}" if query else "")
+
+    @property
+    def credential_headers(self) -> frozenset[str]:
+        """The headers whose value is a credential there, whoever sets them; names in lower case."""
+        return CREDENTIAL_HEADERS | {self.key_header}
 
     @property
     def host(self) -> str:
@@ -251,6 +272,7 @@ _VARIABLES: Final = (
 )
 
 
+_FIRST_VARIABLE: Final = _VARIABLES[0][0]
 ENDPOINT_VARIABLES: Final = tuple(row[0] for row in _VARIABLES)
 """The variables that name an endpoint, in the order they are asked."""
 
@@ -278,26 +300,31 @@ def settings_from(environ: Mapping[str, str]) -> Settings:
 def settings_for(endpoint: Endpoint, environ: Mapping[str, str]) -> Settings:
     """Key and model for an endpoint that was given: those of the set of variables that names the same host.
 
-    A set that names no endpoint at all counts too, if it is one of Azure's and so is the host, or if the host is this
-    machine. A key that was set for one host is never sent to another.
+    If there is no key among them, sets that name no endpoint at all count too: those of Azure's names for Azure's
+    hosts, and ``AZURE_INFERENCE_...`` for this machine. A key that was set for one host is never sent to another.
     """
-    for endpoint_name, key_name, model_name in _VARIABLES:
-        theirs = environ.get(endpoint_name, "").strip()
-        key, model = environ.get(key_name, "").strip() or None, environ.get(model_name, "").strip() or None
-        if theirs:
-            if _origin(theirs) == _origin(endpoint.base):
-                return Settings(endpoint.base, key, model)
-        elif (key or model) and key_name.startswith("AZURE") and (endpoint.is_azure or endpoint.is_local):
-            return Settings(endpoint.base, key, model)
-    return Settings()
+    key: str | None = None
+    model: str | None = None
+    rows = [[environ.get(name, "").strip() for name in row] for row in _VARIABLES]
+    for theirs, their_key, their_model in rows:
+        if theirs and _origin(theirs) == _origin(endpoint.base):
+            key, model = key or their_key or None, model or their_model or None
+    if key is not None:
+        return Settings(endpoint.base, key, model)
+    for names, (theirs, their_key, their_model) in zip(_VARIABLES, rows, strict=True):
+        meant = endpoint.is_azure or (endpoint.is_local and names[0] == _FIRST_VARIABLE)
+        if not theirs and meant and names[0].startswith("AZURE"):
+            key, model = key or their_key or None, model or their_model or None
+    return Settings(endpoint.base if key or model else None, key, model)
 
 
-def _origin(url: str) -> tuple[str, str]:
+def _origin(url: str) -> tuple[str, str, int | None]:
     try:
         parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
-        return "", url
-    return parts.scheme, parts.netloc.lower()
+        return "", url, None
+    return parts.scheme, parts.hostname or "", port
 
 
 def _v1_of(endpoint: str) -> str:
@@ -381,7 +408,7 @@ def _names_a_deployment(path: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -31,7 +31,6 @@ from .codec import encode, plain
 from .endpoints import Endpoint
 
 __all__ = [
-    "CREDENTIAL_HEADERS",
     "Call",
     "Secret",
     "chat_call",
@@ -66,10 +65,6 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'[secret]'"
-
-
-CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key", "ocp-apim-subscription-key"})
-"""Headers whose value is a credential, whoever sets them."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,11 +121,11 @@ def chat_call(
     }
     if endpoint.extra_parameters and (has_extra or extra_mode is not None):
         sent["extra-parameters"] = extra_mode or "pass-through"
-    sent.update(checked_headers(headers))
+    sent.update(checked_headers(headers, endpoint))
     return Call(method="POST", url=endpoint.url("chat/completions"), headers=sent, body=_body(request, extra))
 
 
-def checked_headers(headers: object) -> dict[str, str]:
+def checked_headers(headers: object, endpoint: Endpoint) -> dict[str, str]:
     """Headers fit to be sent, names in lower case, credentials masked.
 
     Raises:
@@ -143,7 +138,7 @@ def checked_headers(headers: object) -> dict[str, str]:
     for name, value in headers.items():
         check_header(name, value)
     lowered = {str(name).lower(): str(value) for name, value in headers.items()}
-    return {name: Secret(value) if name in CREDENTIAL_HEADERS else value for name, value in lowered.items()}
+    return {name: Secret(value) if name in endpoint.credential_headers else value for name, value in lowered.items()}
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -217,6 +212,9 @@ def _walk_numbers(place: str, value: Any) -> None:
     elif is_mapping(value):
         for name, item in value.items():
             _walk_numbers(f"{place}.{name}", item)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _walk_numbers(f"{place}.{name}", getattr(value, name))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(cast("Sequence[Any]", value)):
             _walk_numbers(f"{place}[{index}]", item)

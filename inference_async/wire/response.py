@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -154,7 +155,7 @@ def not_an_answer(
 ) -> InvalidResponseError:
     """The error for a success whose body is no answer."""
     where = without_query(url)
-    kind = headers.get("content-type", "no content type")
+    kind = _clean(redact(headers.get("content-type", "no content type"), secrets), _MAX_NAME)
     head = _clean(redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets), _MAX_DETAIL) or "(empty)"
     return InvalidResponseError(
         f"got {status} from {where} with {what}, labelled {kind}: {_clean(head, 200)}; "
@@ -380,11 +381,16 @@ def _date(value: str) -> datetime | None:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets, plain or as JSON may escape them."""
+    """The text without the secrets, plain or in any way in which JSON may escape them."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "[secret]").replace(secret.replace("/", "\\/"), "[secret]")
+            text = _pattern(secret).sub("[secret]", text)
     return text
+
+
+@lru_cache(maxsize=16)
+def _pattern(secret: str) -> re.Pattern[str]:
+    return re.compile("".join(rf"(?:\\?{re.escape(char)}|(?i:\\u{ord(char):04x}))" for char in secret))
 
 
 def _clean(text: str, limit: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from inference_async.errors import ConfigurationError
 from inference_async.types import UNSET
-from inference_async.wire.endpoints import DEFAULT_API_VERSION, Endpoint, Settings, settings_from
+from inference_async.wire.endpoints import DEFAULT_API_VERSION, Endpoint, Settings, settings_for, settings_from
 
 R: Final = "https://r.services.ai.azure.com"
 AOAI: Final = "https://r.openai.azure.com"
@@ -285,7 +285,7 @@ def test_a_secret_in_a_bad_url_is_not_quoted(url: str) -> None:
         ("http://h.example/v1", False, False, "h.example"),
         ("http://localhost:8000/v1", True, False, "localhost"),
         ("http://LOCALHOST/v1", True, False, "localhost"),
-        ("http://app.localhost/v1", True, False, "app.localhost"),
+        ("http://app.localhost/v1", False, False, "app.localhost"),
         ("http://127.0.0.1:8000/v1", True, False, "127.0.0.1"),
         ("http://127.9.9.9/v1", True, False, "127.9.9.9"),
         ("http://[::1]:8000/v1", True, False, "::1"),
@@ -415,3 +415,43 @@ def test_explain_says_what_was_understood_and_no_secret() -> None:
     assert generic["api-version"] == "none is sent"
     assert generic["a key goes in"] == "authorization, as a bearer"
     assert generic["a token is for"].startswith("no scope known")
+
+
+@pytest.mark.parametrize(
+    ("host", "key_header", "scope"),
+    [
+        ("api.groq.com", "authorization", None),
+        ("127.0.0.1:8080", "authorization", None),
+        ("front.azure-api.net", "api-key", "https://ai.azure.com/.default"),
+        ("r.openai.azure.com", "api-key", "https://ai.azure.com/.default"),
+    ],
+)
+def test_the_path_of_v1_on_hosts_that_are_not_azures(host: str, key_header: str, scope: str | None) -> None:
+    endpoint = Endpoint.parse(f"https://{host}/openai/v1")
+    assert (endpoint.dialect, endpoint.key_header, endpoint.scope) == ("openai-v1", key_header, scope)
+
+
+def test_a_key_header_that_is_none() -> None:
+    with pytest.raises(ConfigurationError, match="expected the name of a header"):
+        Endpoint.parse(f"{R}/models", key_header="bad header\r\nx: y")
+
+
+KEYS: Final = {"AZURE_INFERENCE_CREDENTIAL": "k1", "AZURE_OPENAI_API_KEY": "k2"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "key"),
+    [
+        pytest.param(KEYS, f"{R}/models", "k1", id="no endpoint set: the first key"),
+        pytest.param(KEYS, "https://h.example/v1", None, id="no endpoint set, a host that is nobody's"),
+        pytest.param(KEYS, "http://127.0.0.1:1/models", "k1", id="this machine"),
+        pytest.param({"AZURE_OPENAI_API_KEY": "k2"}, "http://127.0.0.1:1/v1", None, id="this machine, another's key"),
+        pytest.param({"OPENAI_API_KEY": "k3"}, f"{R}/models", None, id="not one of Azure's"),
+        pytest.param({**KEYS, "AZURE_OPENAI_ENDPOINT": AOAI}, f"{AOAI}/openai/v1", "k2", id="the key of that host"),
+        pytest.param({**KEYS, "AZURE_OPENAI_ENDPOINT": AOAI + ":443"}, f"{AOAI}/openai/v1", "k2", id="its port named"),
+        pytest.param({**KEYS, "AZURE_INFERENCE_ENDPOINT": AOAI}, f"{R}/models", "k2", id="the first is another host's"),
+        pytest.param({**KEYS, "AZURE_OPENAI_ENDPOINT": "http://[bad"}, f"{R}/models", "k1", id="one is no URL"),
+    ],
+)
+def test_settings_for_an_endpoint_that_is_given(environ: dict[str, str], url: str, key: str | None) -> None:
+    assert settings_for(Endpoint.parse(url), environ).credential == key

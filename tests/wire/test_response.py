@@ -784,3 +784,17 @@ def test_an_input_that_may_be_the_prompt_is_not_quoted() -> None:
 
 def test_a_model_that_is_missing_says_where_it_goes() -> None:
     assert "name the deployment with model=" in str(error({"error": {"code": "no_model_name", "message": "m"}}, 400))
+
+
+@pytest.mark.parametrize("secret", ["abc+def/ghi==", 'with"quote\\s', "plain-key-0123"])
+def test_a_secret_is_masked_however_json_escapes_it(secret: str) -> None:
+    escapes = (
+        json.dumps(secret)[1:-1],
+        "".join(f"\\u{ord(char):04x}" for char in secret),
+        "".join(f"\\u{ord(char):04X}" for char in secret),
+        json.dumps(secret)[1:-1].replace("/", "\\/"),
+    )
+    for escaped in escapes:
+        found = error(f'{{"error": {{"message": "bad key {escaped}"}}}}'.encode(), 401, secrets=(secret,))
+        assert found.detail == "bad key [secret]"
+        assert escaped not in found.body
