@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-CHUNKS = 4000
-RUNS = 5
+CHUNKS = 2000
+RUNS = 3
 ROUNDS = 5
 Run = Callable[[], Awaitable[object]]
 
