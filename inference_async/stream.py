@@ -294,10 +294,9 @@ class ChatStream:
             await self._exchange.reply.finish()
 
     def _fail(self, error: BaseException) -> NoReturn:
-        """End the stream with this error, put into our words where it is not ours, and told what had arrived."""
+        """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
         timed_out = self._scope is not None and self._scope.expired()
         self._scope = None
-        cause = error.__cause__
         if not isinstance(error, InferenceError | TimeoutError):
             if self._error is None:
                 what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
@@ -306,28 +305,37 @@ class ChatStream:
             raise error
         if self._error is not None:  # closed by another task; what that did to this one is no news
             raise self._error from None
-        if not isinstance(error, InferenceError) and timed_out:
-            error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
-        elif not isinstance(error, InferenceError):  # of a transport that raises what is not ours
-            error, cause = APIConnectionError("the transport gave up waiting"), error
+        self._error, cause = self._in_our_words(error, timed_out=timed_out)
+        self._cut(self._error)
+        raise self._error from cause
+
+    def _in_our_words(
+        self, error: InferenceError | TimeoutError, *, timed_out: bool
+    ) -> tuple[InferenceError, BaseException | None]:
+        """The error that the caller gets, told what had arrived and from where, and the cause of it."""
+        cause = error.__cause__
+        if not isinstance(error, InferenceError):
+            if timed_out:
+                error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
+            else:  # of a transport that raises what is not ours
+                error, cause = APIConnectionError("the transport gave up waiting"), error
         exchange = self._exchange
-        if exchange is not None:
-            if isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError):
-                cause = error
-                error = IncompleteStreamError(f"the stream ended after {self._accumulator.chunks} chunks: {error}")
-            if isinstance(error, APITimeoutError):
-                error.chunks, error.partial = self._accumulator.chunks, self.completion
-            elif isinstance(error, StreamError):
-                error = type(error)(
-                    f"{error.message} (from {without_query(exchange.url)}, request id {exchange.meta.request_id})",
-                    partial=self.completion,
-                    code=error.code,
-                    type=error.type,
-                )
-            error.request_id = error.request_id or exchange.meta.request_id
-        self._error = error
-        self._cut(error)
-        raise error from cause
+        if exchange is None:
+            return error, cause
+        chunks = self._accumulator.chunks
+        if isinstance(error, APITimeoutError):
+            error.chunks, error.partial = chunks, self.completion
+        elif isinstance(error, APIConnectionError):
+            error, cause = IncompleteStreamError(f"the stream ended after {chunks} chunks: {error}"), error
+        if isinstance(error, StreamError):
+            error = type(error)(
+                f"{error.message} (from {without_query(exchange.url)}, request id {exchange.meta.request_id})",
+                partial=self.completion,
+                code=error.code,
+                type=error.type,
+            )
+        error.request_id = error.request_id or exchange.meta.request_id
+        return error, cause
 
     @property
     def _clock(self) -> Deadlines:

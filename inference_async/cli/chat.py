@@ -28,7 +28,8 @@ async def chat(
     prompt: str, *, system: str | None, model: str | None, endpoint: str | None, options: dict[str, Any]
 ) -> int:
     """Stream the answer to stdout, the rest to stderr; return the exit code: 0, or 3 if the answer is cut."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    # On a terminal lines are wrapped at words; elsewhere a note stays one line.
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
 
     def note(text: str, style: str = "dim") -> None:
         with contextlib.suppress(OSError):  # the answer matters more than what is said beside it
