@@ -20,9 +20,8 @@ from .policy.timeouts import Timeouts
 from .stream import ChatStream
 from .types import UNSET, ChatCompletion, ChatOptions, Messages, UnsetType
 from .types.chat import ExtraMode
-from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, settings_for, settings_from
+from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from
 from .wire.request import Call, chat_call, check_extra_mode, checked_headers
-from .wire.response import completion_from
 
 if TYPE_CHECKING:
     import aiohttp
@@ -112,22 +111,7 @@ class InferenceClient:
         _refuse_unknown(unknown)
         if isinstance(credential, str) and credential.startswith(("https://", "http://")):
             raise ConfigurationError("got a URL as the credential; are endpoint and credential in each other's place?")
-        settings = settings_from(os.environ)
-        url = settings.endpoint if endpoint is None else endpoint
-        if url is None:
-            raise ConfigurationError(
-                "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set one of "
-                + ", ".join(ENDPOINT_VARIABLES)
-            )
-        if isinstance(url, Endpoint):
-            if (dialect, api_version, key_header) != (None, UNSET, None):
-                raise ConfigurationError("got an Endpoint, and beside it dialect=, api_version= or key_header=")
-            parsed = url
-        else:
-            parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)
-        if endpoint is not None:
-            settings = settings_for(parsed, os.environ)
-        endpoint = parsed
+        endpoint, settings = _understood(endpoint, dialect, api_version, key_header)
         if credential is None:
             credential = settings.credential
         own_headers = checked_headers(headers, endpoint)
@@ -254,12 +238,9 @@ class InferenceClient:
             if deadlines.until is None or now() < deadlines.until:  # of a transport that raises what is not ours
                 raise APIConnectionError("the transport gave up waiting") from error
             raise deadlines.error(now=now()) from None
-        meta = exchange.meta
-        completion = completion_from(
-            status=meta.status, headers=meta.headers, body=body, url=exchange.url, secrets=exchange.secrets
-        )
-        meta.elapsed = now() - deadlines.started
-        completion.meta = meta
+        completion = exchange.completion(body)
+        completion.meta = exchange.meta
+        completion.meta.elapsed = now() - deadlines.started
         return completion
 
     def stream(
@@ -334,6 +315,28 @@ class InferenceClient:
             extra_mode=extra_mode or own.extra_mode,
             headers=sent,
         )
+
+
+def _understood(
+    endpoint: str | Endpoint | None,
+    dialect: Dialect | None,
+    api_version: str | UnsetType | None,
+    key_header: str | None,
+) -> tuple[Endpoint, Settings]:
+    """The endpoint, and what the environment says beside it."""
+    if isinstance(endpoint, Endpoint):
+        if (dialect, api_version, key_header) != (None, UNSET, None):
+            raise ConfigurationError("got an Endpoint, and beside it dialect=, api_version= or key_header=")
+        return endpoint, settings_for(endpoint, os.environ)
+    settings = settings_from(os.environ)
+    url = settings.endpoint if endpoint is None else endpoint
+    if url is None:
+        raise ConfigurationError(
+            "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set one of "
+            + ", ".join(ENDPOINT_VARIABLES)
+        )
+    parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)
+    return parsed, settings if endpoint is None else settings_for(parsed, os.environ)
 
 
 _INSECURE: Final = (

@@ -33,7 +33,7 @@ from .types import ChatCompletion, ChatCompletionChunk, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
 from .wire.request import Call
-from .wire.response import completion_from, not_an_answer, without_query
+from .wire.response import without_query
 from .wire.sse import EventDecoder
 
 __all__ = ["ChatStream", "TextStream"]
@@ -253,12 +253,8 @@ class ChatStream:
         if head not in (b"{", b"[", b"<", b'"'):
             self._is_events = bool(head)
             return True
-        meta = exchange.meta
         body = (data + await exchange.body(self._limits.max_body_bytes)).removeprefix(_BOM)
-        completion = completion_from(
-            status=meta.status, headers=meta.headers, body=body, url=exchange.url, secrets=exchange.secrets
-        )
-        self._ready.extend((chunk_of(completion), Mark.DONE))
+        self._ready.extend((chunk_of(exchange.completion(body)), Mark.DONE))
         return False
 
     async def _end(self, item: StreamError | Mark) -> None:
@@ -268,16 +264,7 @@ class ChatStream:
         if isinstance(item, StreamError):
             self._fail(item)
         if accumulator.chunks == 0 and self._exchange is not None and not _FIELD.match(self._head):
-            self._fail(
-                not_an_answer(
-                    "no event in it",
-                    status=self.meta.status,
-                    headers=self.meta.headers,
-                    body=self._head,
-                    url=self._exchange.url,
-                    secrets=self._exchange.secrets,
-                )
-            )
+            self._fail(self._exchange.not_an_answer("no event in it", self._head))
         if not accumulator.begun:
             self._fail(
                 IncompleteStreamError(f"the stream ended after {accumulator.chunks} chunks without any of the answer")

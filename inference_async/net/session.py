@@ -19,9 +19,9 @@ from ..errors import (
 )
 from ..policy.limits import Limits
 from ..policy.timeouts import Deadlines, Timeouts
-from ..types import ResponseMeta
+from ..types import ChatCompletion, ResponseMeta
 from ..wire.request import Call, Secret
-from ..wire.response import CLIENT_REQUEST_ID, error_from, meta_from
+from ..wire.response import CLIENT_REQUEST_ID, completion_from, error_from, meta_from, not_an_answer
 from .auth import Authoriser
 from .transport import Reply, Transport
 
@@ -69,6 +69,23 @@ class Exchange:
                 request_id=self.meta.request_id,
             )
         return body
+
+    def completion(self, body: bytes) -> ChatCompletion:
+        """The completion in a whole body.
+
+        Raises:
+            APIStatusError: the body is an error all the same.
+            InvalidResponseError: it is neither.
+        """
+        meta = self.meta
+        return completion_from(status=meta.status, headers=meta.headers, body=body, url=self.url, secrets=self.secrets)
+
+    def not_an_answer(self, what: str, body: bytes) -> InvalidResponseError:
+        """The error for a body that is no answer."""
+        meta = self.meta
+        return not_an_answer(
+            what, status=meta.status, headers=meta.headers, body=body, url=self.url, secrets=self.secrets
+        )
 
 
 class Session:

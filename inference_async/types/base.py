@@ -71,7 +71,7 @@ def plain(value: Any, *, keep_defaults: bool = False) -> Any:
                 continue
             out[wire_name] = plain(item, keep_defaults=keep_defaults)
         for name, item in value.extra.items() if isinstance(value, Open) else ():
-            out.setdefault(name, plain(item))
+            out.setdefault(name, plain(item, keep_defaults=keep_defaults))
         return out
     if is_mapping(value):
         return {name: plain(item, keep_defaults=keep_defaults) for name, item in value.items()}

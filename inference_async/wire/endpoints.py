@@ -272,7 +272,6 @@ _VARIABLES: Final = (
 )
 
 
-_FIRST_VARIABLE: Final = _VARIABLES[0][0]
 ENDPOINT_VARIABLES: Final = tuple(row[0] for row in _VARIABLES)
 """The variables that name an endpoint, in the order they are asked."""
 
@@ -312,7 +311,7 @@ def settings_for(endpoint: Endpoint, environ: Mapping[str, str]) -> Settings:
     if key is not None:
         return Settings(endpoint.base, key, model)
     for names, (theirs, their_key, their_model) in zip(_VARIABLES, rows, strict=True):
-        meant = endpoint.is_azure or (endpoint.is_local and names[0] == _FIRST_VARIABLE)
+        meant = endpoint.is_azure or (endpoint.is_local and names[0] == ENDPOINT_VARIABLES[0])
         if not theirs and meant and names[0].startswith("AZURE"):
             key, model = key or their_key or None, model or their_model or None
     return Settings(endpoint.base if key or model else None, key, model)

@@ -68,7 +68,7 @@ class Secret(str):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request, without its credential."""
+    """One HTTP request; the credential is added to it last, in `net/session.py`."""
 
     method: str
     url: str
