@@ -16,6 +16,7 @@ FLOORS = {
     "types": 1,
     "wire": 2,
     "policy": 2,
+    "structured": 2,
     "net": 3,
     "emulator": 3,
     "stream": 4,
@@ -24,13 +25,14 @@ FLOORS = {
     "cli": 7,
     "__main__": 8,
 }
-PURE = ("types", "wire", "policy")
+PURE = ("types", "wire", "policy", "structured")
 DEPENDENCIES = {
     "aiohttp": {"net/aiohttp.py", "client.py", "emulator/server.py"},  # client.py: in a TYPE_CHECKING block only
     "yarl": {"net/aiohttp.py"},
     "anyio": {"net/auth.py"},
     "azure": set[str](),
     "click": {"cli/app.py", "cli/serve.py"},
+    "pydantic": {"structured/answers.py", "structured/hints.py", "structured/schema.py"},  # inside functions only
     "rich": {"cli/chat.py", "cli/doctor.py"},
 }
 
