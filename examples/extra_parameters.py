@@ -12,8 +12,8 @@ async def main() -> None:
     async with connect(model="mistral-large-2407") as client:
         # logprobs is no parameter of this API; passed through, it reaches the model, which knows it.
         completion = await client.complete(question, extra={"logprobs": True})
-        logprobs = completion.choices[0].logprobs or {}
-        print("passed through:", len(logprobs.get("content") or []), "log probabilities")
+        logprobs = completion.choices[0].logprobs
+        print("passed through:", len(logprobs.content or []) if logprobs else 0, "log probabilities")
 
         completion = await client.complete(question, extra={"logprobs": True}, extra_mode="drop")
         print("dropped: logprobs is", completion.choices[0].logprobs)

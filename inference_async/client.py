@@ -2,44 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Never, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 import msgspec
 
-from .errors import APIConnectionError, APITimeoutError, ConfigurationError, UnknownOptionError
+from .errors import ConfigurationError, ResponseTypeError, UnknownOptionError
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
 from .net.session import Session
+from .net.together import in_order
 from .net.transport import Transport
 from .policy.limits import Limits
 from .policy.timeouts import Timeouts
-from .stream import ChatStream
-from .types import UNSET, ChatCompletion, ChatOptions, Messages, UnsetType
+from .stream import ChatStream, ParsedStream
+from .structured import AnswerType, parsed_completion, repair_request
+from .types import (
+    UNSET,
+    ChatCompletion,
+    ChatOptions,
+    EmbeddingOptions,
+    EmbeddingsResult,
+    ImageEmbeddingInput,
+    Messages,
+    ModelInfo,
+    ParsedCompletion,
+    RawResponse,
+    UnsetType,
+)
+from .types.base import is_mapping
 from .types.chat import ExtraMode
+from .types.embeddings import EmbeddingInput
+from .wire.embeddings import MAX_INPUTS, arranged, embedding_calls, image_embedding_call, joined, text_inputs
 from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from
-from .wire.request import Call, chat_call, check_extra_mode, checked_headers
+from .wire.request import (
+    Call,
+    Secret,
+    chat_call,
+    check_extra_mode,
+    check_options,
+    checked_extra,
+    checked_headers,
+    message_list,
+    raw_call,
+)
+from .wire.response import filter_error
 
 if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["InferenceClient"]
 
+T = TypeVar("T")
+ImageInput: TypeAlias = ImageEmbeddingInput | Mapping[str, str] | str
+
 
 class _Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a copy of a client may have of its own."""
 
     model: str | None
+    defaults: ChatOptions
+    extra: dict[str, Any]
     headers: dict[str, str]
     extra_mode: ExtraMode | None
+    raise_on_filter: bool
     timeouts: Timeouts
     limits: Limits
 
     def __post_init__(self) -> None:
-        for name, kind in (("timeouts", Timeouts), ("limits", Limits)):
+        for name, kind in (("timeouts", Timeouts), ("limits", Limits), ("raise_on_filter", bool)):
             _check_type(name, getattr(self, name), kind)
         check_extra_mode(self.extra_mode)
         if self.model is not None:
@@ -66,9 +100,10 @@ class InferenceClient:
     Args:
         endpoint: a URL as the portal shows it, or an `Endpoint`. Left out, it is read from the environment: from the
             first set that names one of ``AZURE_INFERENCE_{ENDPOINT,CREDENTIAL,MODEL}``,
-            ``AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}``, ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and
-            ``OPENAI_{BASE_URL,API_KEY,MODEL}``. Credential and model come from the same set, if they are left out; a
-            key that is set beside another host's endpoint is never used.
+            ``AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}``, ``AZURE_AI_EMBEDDINGS_{ENDPOINT,KEY,MODEL}``,
+            ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and ``OPENAI_{BASE_URL,API_KEY,MODEL}``. Credential and model
+            come from the same set, if they are left out; a key that is set beside another host's endpoint is never
+            used.
         credential: a key, an object with ``.key``, a credential of ``azure.identity.aio``, or a callable that returns
             a token. It goes to this endpoint only, and over plain http only to this machine.
         model: the deployment's name, for calls that name none.
@@ -76,9 +111,13 @@ class InferenceClient:
         api_version: overrules the dialect's own; None sends none.
         key_header: overrules the header that carries a key, such as ``Ocp-Apim-Subscription-Key``.
         scope: overrules the scope of Entra ID tokens that the endpoint asks for.
+        defaults: options of chats, such as ``{"temperature": 0, "max_tokens": 500}``, for calls that do not say
+            otherwise; a call drops one by saying UNSET.
+        extra: fields outside the specification for every chat; a call overrules them one by one.
         headers: further headers for every call.
         extra_mode: what the service shall do with parameters outside its specification, where nothing is said in
             the call: ``pass-through`` (the default), ``drop`` or ``error``.
+        raise_on_filter: raise a `ContentFilterError` where content safety cut an answer, in place of returning it.
         timeouts: see `Timeouts`; all limits are finite unless set to None.
         limits: see `Limits`.
         allow_insecure: allow a credential over plain http to another machine.
@@ -99,8 +138,11 @@ class InferenceClient:
         api_version: str | UnsetType | None = UNSET,
         key_header: str | None = None,
         scope: str | None = None,
+        defaults: ChatOptions | None = None,
+        extra: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         extra_mode: ExtraMode | None = None,
+        raise_on_filter: bool = False,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         allow_insecure: bool = False,
@@ -114,6 +156,8 @@ class InferenceClient:
         endpoint, settings = _understood(endpoint, dialect, api_version, key_header)
         if credential is None:
             credential = settings.credential
+        if credential is None and settings.token is not None:
+            credential = _always(settings.token)
         own_headers = checked_headers(headers, endpoint)
         if credential is None and endpoint.is_azure and endpoint.credential_headers.isdisjoint(own_headers):
             raise ConfigurationError(
@@ -126,8 +170,11 @@ class InferenceClient:
         self._endpoint = endpoint
         self._options = _Options(
             model=model or settings.model,
+            defaults=_checked_defaults(defaults),
+            extra=checked_extra(extra),
             headers=own_headers,
             extra_mode=extra_mode,
+            raise_on_filter=raise_on_filter,
             timeouts=timeouts or Timeouts(),
             limits=limits or Limits(),
         )
@@ -148,8 +195,11 @@ class InferenceClient:
         self,
         *,
         model: str | UnsetType | None = UNSET,
+        defaults: ChatOptions | UnsetType = UNSET,
+        extra: Mapping[str, object] | UnsetType = UNSET,
         headers: Mapping[str, str] | UnsetType = UNSET,
         extra_mode: ExtraMode | UnsetType | None = UNSET,
+        raise_on_filter: bool | UnsetType = UNSET,
         timeouts: Timeouts | UnsetType = UNSET,
         limits: Limits | UnsetType = UNSET,
         **unknown: Never,
@@ -161,8 +211,11 @@ class InferenceClient:
 
         Args:
             model: the deployment's name, for calls that name none; None for no default.
+            defaults: added to the client's own, and stronger than they; one that is UNSET drops the client's.
+            extra: the same.
             headers: added to the client's own, and stronger than they.
             extra_mode: as for the client; None for the default.
+            raise_on_filter: in place of the client's.
             timeouts: in place of the client's.
             limits: in place of the client's.
 
@@ -178,6 +231,11 @@ class InferenceClient:
         copy._owner = False
         copy._options = _Options(
             model=options.model if isinstance(model, UnsetType) else model,
+            defaults=options.defaults
+            if isinstance(defaults, UnsetType)
+            else cast("ChatOptions", {**options.defaults, **_checked_defaults(defaults)}),
+            extra=options.extra if isinstance(extra, UnsetType) else options.extra | checked_extra(extra),
+            raise_on_filter=options.raise_on_filter if isinstance(raise_on_filter, UnsetType) else raise_on_filter,
             headers=options.headers
             if isinstance(headers, UnsetType)
             else options.headers | checked_headers(headers, self._endpoint),
@@ -187,10 +245,42 @@ class InferenceClient:
         )
         return copy
 
+    @overload
     async def complete(
         self,
         messages: Messages,
         *,
+        response_type: None = None,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion: ...
+
+    @overload
+    async def complete(
+        self,
+        messages: Messages,
+        *,
+        response_type: type[T],
+        repair: int = 0,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ParsedCompletion[T]: ...
+
+    async def complete(
+        self,
+        messages: Messages,
+        *,
+        response_type: Any = None,
+        repair: int = 0,
+        raise_on_filter: bool | None = None,
         extra: Mapping[str, object] | None = None,
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
@@ -201,14 +291,20 @@ class InferenceClient:
 
         Args:
             messages: a string (a user message), one message, or a sequence of both; Structs and dicts may be mixed.
+            response_type: ask for a value of this type: a Struct, dataclass, attrs class, TypedDict, pydantic model, or
+                a builtin such as ``list[City]``. Its strict JSON schema goes out, ``completion.parsed`` comes back.
+            repair: of a `response_type`, how often an answer that is none is sent back with what is wrong with it. Each
+                is a call of its own, with its own time and its own cost; see `ParsedCompletion.repaired`.
+            raise_on_filter: raise a `ContentFilterError` if content safety cut the answer, in place of returning one
+                whose finish reason is ``content_filter``; the client's own choice if left out.
             extra: fields outside the specification, merged at the root of the body. On `/models` endpoints the
                 ``extra-parameters`` header goes with them.
             extra_mode: what that header says; ``pass-through`` where nothing else is set.
             headers: further headers for this call.
             timeouts: in place of the client's; only ``connect`` and ``total`` matter here.
             **options: ``model``, ``temperature``, ``top_p``, ``max_tokens``, ``stop``, ``seed``, ``tools``,
-                ``tool_choice``, ``response_format`` and the others of `ChatOptions`; UNSET leaves one out, None sends
-                null.
+                ``tool_choice``, ``response_format`` and the others of `ChatOptions`; UNSET leaves one out, also if the
+                client has a default for it, None sends null.
 
         Returns:
             The completion as the service sent it; a filtered or cut answer is a completion too, see `finish_reason`.
@@ -218,35 +314,62 @@ class InferenceClient:
             APIStatusError: the service refused; `ContentFilterError` if it refused the prompt.
             APIConnectionError: no answer came, or it was cut; `APITimeoutError` if it took too long.
             InvalidResponseError: what came is no answer.
+            ResponseTypeError: the answer is no value of the `response_type`; it holds the completion.
             ClientStateError: the client is closed, or belongs to another event loop.
 
         Cancelling it cuts the connection; the service may have counted the tokens all the same.
 
         Source: the service's reference, "Get Chat Completions".
         """
-        call = self._call(messages, options, extra, extra_mode, headers, stream=False)
-        timeouts, limits = self._timeouts(timeouts), self._options.limits
-        deadlines = self._session.begin(timeouts)
-        now = asyncio.get_running_loop().time
-        try:
-            async with asyncio.timeout_at(deadlines.until):
-                exchange = await self._session.send(call, deadlines=deadlines, timeouts=timeouts, limits=limits)
-                body = await exchange.body(limits.max_body_bytes)
-        except TimeoutError as error:
-            if isinstance(error, APITimeoutError):
-                raise
-            if deadlines.until is None or now() < deadlines.until:  # of a transport that raises what is not ours
-                raise APIConnectionError("the transport gave up waiting") from error
-            raise deadlines.error(now=now()) from None
-        completion = exchange.completion(body)
-        completion.meta = exchange.meta
-        completion.meta.elapsed = now() - deadlines.started
-        return completion
+        answer = _answer_type(response_type, options, repair=repair)
+        repaired: list[ChatCompletion] = []
+        while True:
+            call = self._call(messages, options, extra, extra_mode, headers, stream=False)
+            completion = await self._complete(call, timeouts, raise_on_filter=raise_on_filter)
+            if answer is None:
+                return completion
+            try:
+                return parsed_completion(completion, answer, repaired)
+            except ResponseTypeError as error:
+                if error.reason != "mismatch" or len(repaired) >= repair:
+                    raise
+                messages = [*message_list(messages), completion.message, repair_request(error)]
+                repaired.append(completion)
+
+    @overload
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        response_type: None = None,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatStream: ...
+
+    @overload
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        response_type: type[T],
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ParsedStream[T]: ...
 
     def stream(
         self,
         messages: Messages,
         *,
+        response_type: Any = None,
+        raise_on_filter: bool | None = None,
         extra: Mapping[str, object] | None = None,
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
@@ -255,14 +378,177 @@ class InferenceClient:
     ) -> ChatStream:
         """The answer as it is made: see `ChatStream`, which is what to enter and iterate.
 
-        Takes what `complete` takes. Nothing is sent before the stream is entered or iterated; what cannot be sent is
-        refused here and now.
+        Takes what `complete` takes, but for ``repair``: what was shown cannot be mended. With a `response_type` it is a
+        `ParsedStream`: `partial` shows the value as it grows, `parsed` is the value at the end. With `raise_on_filter`
+        the `ContentFilterError` comes after the last chunk.
+
+        Nothing is sent before the stream is entered or iterated; what cannot be sent is refused here and now.
 
         Raises:
             ConfigurationError: something in the call cannot be sent.
         """
+        answer = _answer_type(response_type, options)
         call = self._call(messages, options, extra, extra_mode, headers, stream=True)
-        return ChatStream(self._session, call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
+        timeouts, limits = self._timeouts(timeouts), self._options.limits
+        raises = self._options.raise_on_filter if raise_on_filter is None else raise_on_filter
+        if answer is None:
+            return ChatStream(self._session, call, timeouts=timeouts, limits=limits, raise_on_filter=raises)
+        return ParsedStream(
+            self._session, call, answer=answer, timeouts=timeouts, limits=limits, raise_on_filter=raises
+        )
+
+    async def embed(
+        self,
+        input: EmbeddingInput,  # noqa: A002  (the service's own word)
+        *,
+        batch_size: int = MAX_INPUTS,
+        split: bool = True,
+        max_concurrency: int = 8,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[EmbeddingOptions],
+    ) -> EmbeddingsResult:
+        """Embed texts: one vector for each, in the order of the texts.
+
+        What does not fit into one request is sent in several, some at a time, and put together again.
+
+        Args:
+            input: one text, or many. Some hosts take lists of tokens in place of texts.
+            batch_size: how many inputs one request may hold; set it for models that take fewer, Cohere's take 96.
+            split: refuse more inputs than that, rather than send several requests.
+            max_concurrency: how many requests may be under way at once.
+            extra: see `complete`.
+            extra_mode: see `complete`.
+            headers: further headers for these requests.
+            timeouts: in place of the client's, of each request.
+            **options: ``model``, ``dimensions``, ``encoding_format``, ``input_type``; see `EmbeddingOptions`. The
+                client's model is that of its chats unless a deployment of its own is named here.
+
+        Returns:
+            The vectors as ``result.vectors`` and, with their indices, as ``result.data``; usage is the sum. With
+            ``encoding_format="base64"`` each vector is an ``array('f')``, which a third of the bytes and a tenth of
+            the time pays for.
+
+        Raises:
+            ConfigurationError: something in the call cannot be sent; nothing was.
+            InferenceError: as of `complete`; the first request that fails ends the others.
+
+        Cancelling it cuts all connections.
+
+        Source: the service's reference, "Get Embeddings".
+        """
+        self._add_model(options)
+        calls = embedding_calls(
+            self._endpoint,
+            text_inputs(input),
+            options,
+            batch_size=batch_size,
+            split=split,
+            extra=extra,
+            extra_mode=extra_mode or self._options.extra_mode,
+            headers=self._headers(headers),
+        )
+        encoding = options.get("encoding_format")
+        results = await in_order(
+            [partial(self._embed, call, count, encoding, timeouts) for call, count in calls], limit=max_concurrency
+        )
+        return joined(results)
+
+    async def embed_images(
+        self,
+        input: ImageInput | Sequence[ImageInput],  # noqa: A002  (the service's own word)
+        *,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[EmbeddingOptions],
+    ) -> EmbeddingsResult:
+        """Embed images, with or without a text beside each: one vector for each, in their order.
+
+        Args:
+            input: one image, or many: ``await ImageEmbeddingInput.load("map.png")``, a dict with ``image`` and
+                ``text``, or a data URL.
+            extra: see `complete`.
+            extra_mode: see `complete`.
+            headers: further headers for this call.
+            timeouts: in place of the client's.
+            **options: see `EmbeddingOptions`.
+
+        Raises:
+            InferenceError: as of `complete`; `NotFoundError` where the endpoint embeds no images.
+
+        Source: the service's reference, "Get Image Embeddings".
+        """
+        self._add_model(options)
+        call, count = image_embedding_call(
+            self._endpoint,
+            input,
+            options,
+            extra=extra,
+            extra_mode=extra_mode or self._options.extra_mode,
+            headers=self._headers(headers),
+        )
+        return await self._embed(call, count, options.get("encoding_format"), timeouts)
+
+    async def model_info(
+        self, *, headers: Mapping[str, str] | None = None, timeouts: Timeouts | None = None
+    ) -> ModelInfo:
+        """Which model an endpoint holds, where it holds one: serverless endpoints and managed compute say so.
+
+        Raises:
+            NotFoundError: this endpoint does not say; most do not.
+            InferenceError: as of `complete`.
+
+        Source: the service's reference, "Get Info".
+        """
+        call = raw_call(self._endpoint, "GET", "info", headers=self._headers(headers))
+        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
+        info = exchange.model_info(body)
+        info.meta = exchange.meta
+        return info
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = UNSET,
+        body: bytes = b"",
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> RawResponse:
+        """Any request to this endpoint, for what this package has no method for.
+
+        It has the client's credential, headers, limits and errors, and the endpoint's query.
+
+        Args:
+            method: such as ``GET``.
+            path: below the endpoint's base, such as ``images/generations``; no other host can be reached.
+            json: a body to be sent as JSON; Structs may be part of it.
+            body: a body of bytes; say its content type in `headers`.
+            params: a further query.
+            headers: further headers.
+            timeouts: in place of the client's.
+
+        Returns:
+            Status, headers and body of any answer from 200 to 299.
+
+        Raises:
+            ConfigurationError: something in it cannot be sent; nothing was.
+            APIStatusError: another status came.
+            InferenceError: as of `complete`.
+        """
+        call = raw_call(
+            self._endpoint, method, path, json=json, body=body, params=params, headers=self._headers(headers)
+        )
+        exchange, received = await self._session.whole(
+            call, timeouts=self._timeouts(timeouts), limits=self._options.limits
+        )
+        return RawResponse(body=received, meta=exchange.meta)
 
     async def aclose(self) -> None:
         """Close the connections; streams still running end in a `ClientClosedError`. Any number of times is fine."""
@@ -301,20 +587,82 @@ class InferenceClient:
         stream: bool,
     ) -> Call:
         own = self._options
-        if own.model is not None:
-            options.setdefault("model", own.model)
-        sent = own.headers | checked_headers(headers, self._endpoint)
-        if not self._may_send_credentials and not self._endpoint.credential_headers.isdisjoint(sent):
-            raise ConfigurationError(_INSECURE.format(self._endpoint.base))
+        given: dict[str, Any] = {"model": UNSET if own.model is None else own.model, **own.defaults, **options}
         return chat_call(
             self._endpoint,
             messages,
-            options,
+            given,
             stream=stream,
-            extra=extra,
+            extra=own.extra | checked_extra(extra) if own.extra else extra,
             extra_mode=extra_mode or own.extra_mode,
-            headers=sent,
+            headers=self._headers(headers),
         )
+
+    def _headers(self, given: Mapping[str, str] | None) -> dict[str, str]:
+        """The headers of a call: the client's, and stronger than they the call's own."""
+        sent = self._options.headers | checked_headers(given, self._endpoint)
+        if not self._may_send_credentials and not self._endpoint.credential_headers.isdisjoint(sent):
+            raise ConfigurationError(_INSECURE.format(self._endpoint.base))
+        return sent
+
+    def _add_model(self, options: EmbeddingOptions) -> None:
+        if self._options.model is not None:
+            options.setdefault("model", self._options.model)
+
+    async def _complete(self, call: Call, timeouts: Timeouts | None, *, raise_on_filter: bool | None) -> ChatCompletion:
+        own = self._options
+        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=own.limits)
+        completion = exchange.completion(body)
+        completion.meta = exchange.meta
+        if own.raise_on_filter if raise_on_filter is None else raise_on_filter:
+            error = filter_error(completion, url=call.url)
+            if error is not None:
+                raise error
+        return completion
+
+    async def _embed(self, call: Call, count: int, encoding: object, timeouts: Timeouts | None) -> EmbeddingsResult:
+        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
+        result = exchange.embeddings(body)
+        result.meta = exchange.meta
+        try:
+            return arranged(result, count, encoding)
+        except ValueError as error:
+            raise exchange.not_an_answer(str(error), body, expected="list of embeddings") from None
+
+
+def _answer_type(response_type: Any, options: ChatOptions, *, repair: int = 0) -> AnswerType[Any] | None:
+    """What an answer shall be; the options are told of it."""
+    if isinstance(repair, bool) or not isinstance(cast("object", repair), int) or repair < 0:
+        raise ConfigurationError(f"got repair={repair!r}, expected how often an answer may be sent back")
+    if response_type is None:
+        if repair:
+            raise ConfigurationError("got repair= without response_type=, which says what a good answer is")
+        return None
+    if options.get("response_format", UNSET) is not UNSET:
+        raise ConfigurationError("got both response_type= and response_format=, expected one of them")
+    answer = AnswerType[Any].of(response_type)
+    options["response_format"] = answer.format
+    return answer
+
+
+def _always(token: str) -> Credential:
+    """A provider of one token: async, so that asking it costs no thread."""
+
+    async def provide(token: Secret = Secret(token)) -> str:  # noqa: B008  (a default hides it from tracebacks)
+        return token
+
+    return provide
+
+
+def _checked_defaults(defaults: object) -> ChatOptions:
+    if defaults is None:
+        return {}
+    if not is_mapping(defaults):
+        raise ConfigurationError(f"got defaults of type {type(defaults).__name__}, expected a dict of options")
+    if "model" in defaults:
+        raise ConfigurationError("got 'model' in defaults=, which the client takes as model=")
+    check_options(defaults)
+    return cast("ChatOptions", dict(defaults))
 
 
 def _understood(
@@ -352,11 +700,11 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "azure_deployment": "the deployment's name goes in model=",
     "credential_scopes": "the scope of tokens goes in scope=",
     "default_headers": "further headers go in headers={...}",
-    "model_extras": "fields outside the specification go in extra={...} of each call",
+    "model_extras": "fields outside the specification go in extra={...}",
 }
 
 
 def _refuse_unknown(unknown: Mapping[str, object]) -> None:
     for name in unknown:
-        hint = _ELSEWHERE.get(name, "options of a request go in complete() and stream()")
+        hint = _ELSEWHERE.get(name, "options of a request go in complete() and stream(), or in defaults={...}")
         raise UnknownOptionError(f"got an unknown option {name!r} for the client: {hint}")

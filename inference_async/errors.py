@@ -13,7 +13,7 @@
     │   └── APITimeoutError         ... in time (a TimeoutError); `phase` says what was waited for
     ├── APIStatusError              the service refused; `status`, `code`, `headers`, `body` say why
     │   ├── BadRequestError         400
-    │   │   └── ContentFilterError  400 by content safety; `categories` says which filter
+    │   │   └── ContentFilterError  400 by content safety; `content_filter` says which categories
     │   ├── AuthenticationError     401
     │   ├── PermissionDeniedError   403
     │   ├── NotFoundError           404
@@ -21,6 +21,7 @@
     │   ├── UnprocessableEntityError 422
     │   ├── RateLimitError          429; `retry_after` in seconds where the service named one
     │   └── InternalServerError     500 and above
+    ├── ResponseTypeError           the answer is none of the type asked for; `completion` holds it
     ├── InvalidResponseError        a 200 that is no answer: HTML, broken JSON, another shape
     └── StreamError                 the stream began and then failed; `partial` holds what had arrived
         ├── EventTooLargeError      ... with an event over the bound
@@ -32,10 +33,13 @@ All of them pickle. None of them holds a key or a token, nor a prompt unless the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from .types import ChatCompletion
+    from .types import ChatCompletion, ContentFilterResults
+
+NoValue: TypeAlias = Literal["mismatch", "length", "content_filter", "refusal", "tool_calls", "empty"]
+"""Why an answer is no value of the type that was asked for."""
 
 __all__ = [
     "APIConnectionError",
@@ -57,6 +61,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
+    "ResponseTypeError",
     "StreamError",
     "UnknownOptionError",
     "UnprocessableEntityError",
@@ -201,16 +206,27 @@ class BadRequestError(APIStatusError):
 
 
 class ContentFilterError(BadRequestError):
-    """400: content safety refused the prompt; no model saw it.
+    """400: content safety refused the prompt; no model saw it. Or, with ``raise_on_filter``, it cut the answer.
 
     Attributes:
-        categories: category -> result as the service sent it, such as
-            ``{"hate": {"filtered": True, "severity": "high"}}``; empty where the service named none.
+        content_filter: category -> result, with one shape for all; empty where the service named no category.
+        categories: the same as the service sent it, such as ``{"hate": {"filtered": True, "severity": "high"}}``.
+        completion: the answer as far as it came, where it was the answer that was cut; None for a refused prompt.
     """
 
-    def __init__(self, message: str, *, categories: Mapping[str, Any] | None = None, **fields: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        content_filter: ContentFilterResults,
+        categories: Mapping[str, Any] | None = None,
+        completion: ChatCompletion | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__(message, **fields)
         self.categories: dict[str, Any] = dict(categories or {})
+        self.content_filter = content_filter
+        self.completion = completion
 
 
 class AuthenticationError(APIStatusError):
@@ -250,6 +266,34 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
     422: UnprocessableEntityError,
     429: RateLimitError,
 }
+
+
+class ResponseTypeError(InferenceError):
+    """The answer is no value of the type that was asked for.
+
+    Attributes:
+        reason: ``mismatch`` (the text is no such value), ``length`` (it is cut), ``content_filter``, ``refusal`` (the
+            model declined, in words of its own), ``tool_calls`` (it wants tools called first), or ``empty``.
+        text: what the model said: the text, or the refusal.
+        position: of a mismatch, where: a path such as ``$.cities[0].name``, or the character where the JSON breaks.
+        completion: the whole answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: NoValue,
+        text: str,
+        completion: ChatCompletion,
+        position: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.reason: NoValue = reason
+        self.text = text
+        self.position = position
+        self.completion = completion
 
 
 class InvalidResponseError(InferenceError):

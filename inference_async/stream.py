@@ -14,7 +14,7 @@ import re
 import warnings
 from collections import deque
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Final, Generic, NoReturn, Self, TypeVar
 
 from .errors import (
     APIConnectionError,
@@ -26,17 +26,22 @@ from .errors import (
     InferenceError,
     StreamError,
 )
+from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session
 from .policy.limits import Limits
 from .policy.timeouts import Deadlines, Timeouts
-from .types import ChatCompletion, ChatCompletionChunk, ResponseMeta, Usage
+from .structured import AnswerType, parsed_completion
+from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
 from .wire.request import Call
-from .wire.response import without_query
+from .wire.response import filter_error, without_query
 from .wire.sse import EventDecoder
+from .wire.think import ThinkSplitter
 
-__all__ = ["ChatStream", "TextStream"]
+__all__ = ["ChatStream", "ParsedStream"]
+
+T = TypeVar("T")
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD_BYTES: Final = 2048
@@ -63,11 +68,14 @@ class ChatStream:
     error; it never looks complete.
     """
 
-    def __init__(self, session: Session, call: Call, *, timeouts: Timeouts, limits: Limits) -> None:
+    def __init__(
+        self, session: Session, call: Call, *, timeouts: Timeouts, limits: Limits, raise_on_filter: bool = False
+    ) -> None:
         self._session = session
         self._call = call
         self._timeouts = timeouts
         self._limits = limits
+        self._raise_on_filter = raise_on_filter
         self._deadlines: Deadlines | None = None
         self._exchange: Exchange | None = None
         self._events = EventDecoder(max_event_bytes=limits.max_event_bytes)
@@ -99,6 +107,26 @@ class ChatStream:
         """Status, headers and request id; empty until the stream is open."""
         return self._exchange.meta if self._exchange is not None else ResponseMeta()
 
+    @property
+    def checked(self) -> int | None:
+        """How many characters of the text content safety has cleared so far, where it streams first and looks later
+        (the asynchronous filter); None where it does not.
+        """
+        return self._accumulator.checked
+
+    @property
+    def retract_from(self) -> int | None:
+        """From which character on text that was already shown must be taken back; None if none must.
+
+        Set by the chunk with which the asynchronous filter ends the stream: look at it at the end.
+        """
+        return self._accumulator.retract_from
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether the next step must wait for the network; False while chunks that have arrived are left."""
+        return not self._ready
+
     async def final(self) -> ChatCompletion:
         """Read to the end, and return the whole answer.
 
@@ -112,6 +140,29 @@ class ChatStream:
     def text(self) -> TextStream:
         """The pieces of text of the first choice, in place of the chunks; chunks without text are passed over."""
         return TextStream(self)
+
+    def pieces(self, *, think_tags: bool = False, starts_inside: bool = False) -> PieceStream:
+        """Reasoning and text of the first choice, told apart: `Piece` by `Piece`, each with ``kind`` and ``text``.
+
+        Reasoning that the host sends under a name of its own is always told apart. Some models write it into the text
+        instead, between ``<think>`` and ``</think>``.
+
+        Args:
+            think_tags: split the text at these tags. Up to 7 characters that may begin one are held back until more
+                text comes.
+            starts_inside: the text begins within the reasoning, without an opening tag, as with some models' templates.
+        """
+        splitter = ThinkSplitter(inside=starts_inside) if think_tags or starts_inside else None
+        return PieceStream(self, splitter=splitter)
+
+    def partial(self) -> PartialStream:
+        """The JSON of the answer as it grows, as plain dicts and lists: what is certain of it so far.
+
+        A number, a literal or a name is there once it is whole; text is there as far as it came. An object is handed
+        out when something is new, and holds all that had arrived by then. It goes on growing in place: copy what must
+        stay as it is. The text is read once, whatever the number of looks.
+        """
+        return PartialStream(self)
 
     async def aclose(self) -> None:
         """Free the connection now. May be called by any task, any number of times; a task that waits for the next
@@ -279,6 +330,8 @@ class ChatStream:
         self._complete = True
         if self._exchange is not None:
             await self._exchange.reply.finish()
+        if self._raise_on_filter:
+            self._error = filter_error(self.completion, url=self._call.url)
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
@@ -334,21 +387,51 @@ class ChatStream:
             self._exchange.reply.close(error)
 
 
-class TextStream:
-    """The text of a `ChatStream`, piece by piece: an async iterator of str that fails as the stream does."""
+class ParsedStream(ChatStream, Generic[T]):
+    """A stream whose answer was asked for as a type: a `ChatStream` that ends in a `ParsedCompletion`.
 
-    def __init__(self, stream: ChatStream) -> None:
-        self._stream = stream
+    ``stream.partial()`` shows the value as it grows, ``await stream.final()`` reads to the end and returns the whole;
+    after an iteration to the end, `parsed` is the value.
+    """
 
-    async def aclose(self) -> None:
-        """Close the stream; see `ChatStream.aclose`."""
-        await self._stream.aclose()
+    def __init__(
+        self,
+        session: Session,
+        call: Call,
+        *,
+        answer: AnswerType[T],
+        timeouts: Timeouts,
+        limits: Limits,
+        raise_on_filter: bool = False,
+    ) -> None:
+        super().__init__(session, call, timeouts=timeouts, limits=limits, raise_on_filter=raise_on_filter)
+        self._answer = answer
 
-    def __aiter__(self) -> Self:
-        return self
+    def partial(self) -> PartialStream:
+        """The value as it grows, as plain dicts and lists; see `ChatStream.partial`."""
+        return PartialStream(self, within=self._answer.within)
 
-    async def __anext__(self) -> str:
-        while True:
-            text = (await self._stream.__anext__()).text
-            if text:
-                return text
+    @property
+    def parsed(self) -> T:
+        """The value.
+
+        Raises:
+            ClientStateError: the stream is not at its end.
+            ResponseTypeError: the answer is no such value.
+        """
+        return self._parsed_completion().parsed
+
+    async def final(self) -> ParsedCompletion[T]:
+        """Read to the end, and return the whole answer with its value.
+
+        Raises:
+            ResponseTypeError: the answer is no such value.
+            InferenceError: as the iteration would.
+        """
+        await super().final()
+        return self._parsed_completion()
+
+    def _parsed_completion(self) -> ParsedCompletion[T]:
+        if not self._complete:
+            raise ClientStateError("the stream is not at its end, and only a whole answer has a value")
+        return parsed_completion(self.completion, self._answer)

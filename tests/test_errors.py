@@ -30,12 +30,13 @@ from inference_async.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    ResponseTypeError,
     StreamError,
     UnknownOptionError,
     UnprocessableEntityError,
     WrongEventLoopError,
 )
-from inference_async.types import AssistantMessage, ChatCompletion, Choice, Usage
+from inference_async.types import AssistantMessage, ChatCompletion, Choice, ContentFilterResults, Usage
 from inference_async.wire.response import error_from
 
 PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
@@ -57,6 +58,7 @@ PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
     UnprocessableEntityError: APIStatusError,
     RateLimitError: APIStatusError,
     InternalServerError: APIStatusError,
+    ResponseTypeError: InferenceError,
     InvalidResponseError: InferenceError,
     StreamError: InferenceError,
     EventTooLargeError: StreamError,
@@ -109,8 +111,14 @@ SAMPLES: Final[list[InferenceError]] = [
     status_error(APIStatusError, 418),
     status_error(BadRequestError, 400),
     ContentFilterError(
-        "m", categories={"hate": {"filtered": True, "severity": "high"}}, status=400, code="content_filter", body="{}"
+        "m",
+        content_filter=ContentFilterResults({"hate": {"filtered": True, "severity": "high"}}),
+        categories={"hate": {"filtered": True, "severity": "high"}},
+        status=400,
+        code="content_filter",
+        body="{}",
     ),
+    ResponseTypeError("m", reason="mismatch", text="{}", position="$.a", completion=PARTIAL, request_id="r1"),
     status_error(AuthenticationError, 401),
     status_error(PermissionDeniedError, 403),
     status_error(NotFoundError, 404),
@@ -271,7 +279,9 @@ def test_for_status(status: int, cls: type[APIStatusError]) -> None:
 def test_headers_and_categories_are_copies() -> None:
     headers = {"a": "1"}
     categories = {"hate": {"filtered": True}}
-    error = ContentFilterError("m", categories=categories, status=400, headers=headers)
+    error = ContentFilterError(
+        "m", content_filter=ContentFilterResults(), categories=categories, status=400, headers=headers
+    )
     headers["b"] = "2"
     categories["sexual"] = {"filtered": True}
     assert error.headers == {"a": "1"}
@@ -279,7 +289,7 @@ def test_headers_and_categories_are_copies() -> None:
 
 
 def test_defaults() -> None:
-    error = ContentFilterError("m", status=400)
+    error = ContentFilterError("m", content_filter=ContentFilterResults(), status=400)
     assert (error.detail, error.body, error.url, error.headers, error.categories) == ("", "", "", {}, {})
     assert (error.code, error.type, error.param, error.retry_after, error.request_id) == (None, None, None, None, None)
     assert str(error) == "m"

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import platform
 import uuid
-from typing import Final
+from typing import Any, Final
 
 from .._version import __version__
 from ..errors import (
+    APIConnectionError,
+    APITimeoutError,
     ClientClosedError,
     InferenceError,
     InvalidResponseError,
@@ -19,9 +21,17 @@ from ..errors import (
 )
 from ..policy.limits import Limits
 from ..policy.timeouts import Deadlines, Timeouts
-from ..types import ChatCompletion, ResponseMeta
+from ..types import ChatCompletion, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..wire.request import Call, Secret
-from ..wire.response import CLIENT_REQUEST_ID, completion_from, error_from, meta_from, not_an_answer
+from ..wire.response import (
+    CLIENT_REQUEST_ID,
+    completion_from,
+    embeddings_from,
+    error_from,
+    meta_from,
+    model_info_from,
+    not_an_answer,
+)
 from .auth import Authoriser
 from .transport import Reply, Transport
 
@@ -77,15 +87,23 @@ class Exchange:
             APIStatusError: the body is an error all the same.
             InvalidResponseError: it is neither.
         """
-        meta = self.meta
-        return completion_from(status=meta.status, headers=meta.headers, body=body, url=self.url, secrets=self.secrets)
+        return completion_from(body=body, **self._told())
 
-    def not_an_answer(self, what: str, body: bytes) -> InvalidResponseError:
+    def embeddings(self, body: bytes) -> EmbeddingsResult:
+        """The vectors in a whole body; see `completion`."""
+        return embeddings_from(body=body, **self._told())
+
+    def model_info(self, body: bytes) -> ModelInfo:
+        """The description of a model in a whole body; see `completion`."""
+        return model_info_from(body=body, **self._told())
+
+    def not_an_answer(self, what: str, body: bytes, *, expected: str = "chat completion") -> InvalidResponseError:
         """The error for a body that is no answer."""
+        return not_an_answer(what, body=body, expected=expected, **self._told())
+
+    def _told(self) -> dict[str, Any]:
         meta = self.meta
-        return not_an_answer(
-            what, status=meta.status, headers=meta.headers, body=body, url=self.url, secrets=self.secrets
-        )
+        return {"status": meta.status, "headers": meta.headers, "url": self.url, "secrets": self.secrets}
 
 
 class Session:
@@ -130,6 +148,29 @@ class Session:
             )
         return loop
 
+    async def whole(self, call: Call, *, timeouts: Timeouts, limits: Limits) -> tuple[Exchange, bytes]:
+        """Send the call; return when its answer is there as a whole.
+
+        Raises:
+            APITimeoutError: not within the total.
+            InvalidResponseError: the body is over the bound.
+            InferenceError: as `begin` and `send` do.
+        """
+        deadlines = self.begin(timeouts)
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout_at(deadlines.until):
+                exchange = await self.send(call, deadlines=deadlines, timeouts=timeouts, limits=limits)
+                body = await exchange.body(limits.max_body_bytes)
+        except TimeoutError as error:
+            if isinstance(error, APITimeoutError):
+                raise
+            if deadlines.until is None or now() < deadlines.until:  # of a transport that raises what is not ours
+                raise APIConnectionError("the transport gave up waiting") from error
+            raise deadlines.error(now=now()) from None
+        exchange.meta.elapsed = now() - deadlines.started
+        return exchange, body
+
     async def send(self, call: Call, *, deadlines: Deadlines, timeouts: Timeouts, limits: Limits) -> Exchange:
         """Send the call; return when the head of a success is there.
 
@@ -168,7 +209,7 @@ class Session:
             raise _closed()
         reply = await self._transport.send(call, connect_timeout=timeouts.connect)
         elapsed = asyncio.get_running_loop().time() - deadlines.started
-        if reply.status == 200:
+        if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
             meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
             return Exchange(reply, meta, call.url, secrets)
         try:

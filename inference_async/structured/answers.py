@@ -75,13 +75,15 @@ class AnswerType(Generic[T]):
     Attributes:
         name: the type's name in the 64 characters the service allows, such as ``City`` or ``list_City``.
         format: the ``response_format`` as it goes out. It is shared: copy it before you change it.
+        within: the property under which a value that is no object travels; None for an object, which is the whole.
     """
 
-    __slots__ = ("_decode", "_wrapped", "format", "name")
+    __slots__ = ("_decode", "format", "name", "within")
 
     def __init__(self, hint: Any) -> None:
-        schema, self._wrapped = answer_schema(hint)
-        self._decode = _decoder(_wrapper(hint) if self._wrapped else hint)
+        schema, is_wrapped = answer_schema(hint)
+        self.within = "value" if is_wrapped else None
+        self._decode = _decoder(_wrapper(hint) if is_wrapped else hint)
         self.name = re.sub(r"[^A-Za-z0-9_-]+", "_", name_of(hint)).strip("_")[:_MAX_NAME] or "answer"
         # The description of the whole is said where the service has a place for it, and only there.
         said = {"description": schema.pop("description")} if "description" in schema else {}
@@ -119,7 +121,7 @@ class AnswerType(Generic[T]):
         """
         body, offset = _bare(text)
         value = self._decode(body, offset)
-        return cast("T", value.value if self._wrapped else value)
+        return cast("T", value if self.within is None else value.value)
 
 
 def decoder_of(hint: Any) -> Callable[[str], Any]:

@@ -7,13 +7,15 @@ Nothing enumerated is closed: finish reasons, roles and filter categories are pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .base import Open
-from .messages import AssistantMessage, text_of
+from .base import Open, is_array, is_object
+from .messages import AssistantMessage, reasoning_of, text_of
+from .meta import ResponseMeta
+from .safety import ContentFilterResults, merged, results_in
 from .tools import ToolCall, ToolCallDelta, ToolDefinition
 
 __all__ = [
@@ -26,10 +28,17 @@ __all__ = [
     "CompletionTokensDetails",
     "Delta",
     "ExtraMode",
+    "JSONSchema",
+    "JSONSchemaFormat",
+    "Logprobs",
+    "ParsedCompletion",
     "PromptTokensDetails",
-    "ResponseMeta",
+    "TokenLogprob",
+    "TopLogprob",
     "Usage",
 ]
+
+T = TypeVar("T")
 
 NO_REASON: Final = (None, "", "null")
 """Three spellings of "not finished yet"."""
@@ -166,6 +175,28 @@ class ChatRequest(msgspec.Struct, kw_only=True, repr_omit_defaults=True):
     web_search_options: Any = UNSET
 
 
+class JSONSchema(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True):
+    """A schema that an answer shall satisfy.
+
+    Attributes:
+        name: 1 to 64 of ``A-Z a-z 0-9 _ -``.
+        schema: a JSON Schema of type object.
+        description: what the answer is for, for the model to read.
+        strict: whether the service shall see to it that the schema is satisfied, for models that can.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str | UnsetType = UNSET
+    strict: bool | UnsetType = UNSET
+
+
+class JSONSchemaFormat(msgspec.Struct, tag_field="type", tag="json_schema"):
+    """A ``response_format`` with a schema of one's own; for a Python type, say ``response_type=`` instead."""
+
+    json_schema: JSONSchema
+
+
 class PromptTokensDetails(Open):
     """Where the tokens of the prompt went."""
 
@@ -196,22 +227,34 @@ class Usage(Open):
     completion_tokens_details: CompletionTokensDetails | None = None
 
 
-class ResponseMeta(msgspec.Struct, kw_only=True, repr_omit_defaults=True, gc=False):
-    """What the transport knows of an answer.
+class TopLogprob(Open):
+    """A token, and how likely it was.
 
     Attributes:
-        status: the HTTP status.
-        request_id: the service's id of the request, or the client's own where the service sent none.
-        client_request_id: the id this client sent, one per call.
-        headers: all headers of the answer, names in lower case.
-        elapsed: seconds from the call to the end of the answer (of a stream: to its headers).
+        logprob: natural logarithm of the probability; -9999 stands for very unlikely.
+        bytes: the token in UTF-8, where it is text; characters may be cut by tokens, so join the bytes, not the text.
     """
 
-    status: int = 0
-    request_id: str | None = None
-    client_request_id: str | None = None
-    headers: dict[str, str] = {}
-    elapsed: float = 0.0
+    token: str = ""
+    logprob: float = -9999.0
+    bytes: list[int] | None = None
+
+
+class TokenLogprob(TopLogprob):
+    """A token of the answer.
+
+    Attributes:
+        top_logprobs: the likeliest tokens at this place, as many as were asked for.
+    """
+
+    top_logprobs: list[TopLogprob] = []
+
+
+class Logprobs(Open):
+    """How likely the tokens of an answer were, in their order."""
+
+    content: list[TokenLogprob] | None = None
+    refusal: list[TokenLogprob] | None = None
 
 
 class Choice(Open):
@@ -219,15 +262,36 @@ class Choice(Open):
 
     Attributes:
         finish_reason: ``stop``, ``length``, ``tool_calls``, ``content_filter``, or a host's own word.
-        content_filter_results: category -> result, where content safety looked at the answer.
-        logprobs: as sent, where they were asked for.
+        logprobs: where they were asked for.
+        content_filter_results: category -> result as sent, where content safety looked; `content_filter` is its view.
+        content_filter_offsets: of a stream under the asynchronous filter, the last offsets as sent: characters, counted
+            from the beginning of the prompt.
+        checked: of such a stream, how many characters of the text content safety has cleared; None for all others.
     """
 
     index: int = 0
     message: AssistantMessage = msgspec.field(default_factory=AssistantMessage)
     finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+    logprobs: Logprobs | None = None
     content_filter_results: dict[str, Any] | None = None
+    content_filter_offsets: dict[str, Any] | None = None
+    checked: int | None = msgspec.field(default=None, name="*inference_async.checked")
+
+    @property
+    def content_filter(self) -> ContentFilterResults:
+        """What content safety says of this answer; empty where it said nothing."""
+        return ContentFilterResults(self.content_filter_results)
+
+    @property
+    def retract_from(self) -> int | None:
+        """From which character on text that was already shown must be taken back; None if none must.
+
+        Only the asynchronous filter asks for that: it streams first and looks later. All other filters hold text back
+        until they have looked.
+        """
+        if self.finish_reason != "content_filter" or self.checked is None or self.checked >= len(self.message.text):
+            return None
+        return self.checked
 
 
 class ChatCompletion(Open):
@@ -263,6 +327,11 @@ class ChatCompletion(Open):
         return self.message.text
 
     @property
+    def reasoning(self) -> str:
+        """What the model thought before the first choice, whatever the host calls it; empty where it told nothing."""
+        return self.message.reasoning
+
+    @property
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls of the first choice; trust this list rather than the finish reason."""
         return self.message.tool_calls
@@ -273,6 +342,34 @@ class ChatCompletion(Open):
         reason = self.choices[0].finish_reason if self.choices else None
         return None if reason in NO_REASON else reason
 
+    @property
+    def content_filter(self) -> ContentFilterResults:
+        """What content safety says of the first choice; empty where it said nothing."""
+        return self.choices[0].content_filter if self.choices else ContentFilterResults()
+
+    @property
+    def prompt_filter(self) -> ContentFilterResults:
+        """What content safety says of the prompt: of each category the worst result over all its parts."""
+        rows = self.prompt_filter_results or self.extra.get("prompt_annotations")
+        results: dict[str, Any] = {}
+        for row in rows if is_array(rows) else ():
+            results = merged(results, (results_in(row) if is_object(row) else None) or {})
+        return ContentFilterResults(results)
+
+
+class ParsedCompletion(ChatCompletion, Generic[T], kw_only=True, gc=True):
+    """An answer that was asked for as a type, and is one.
+
+    Attributes:
+        parsed: the first choice as a value of that type.
+        repaired: the answers before it that were none, if it took repairs; their usage was paid as well.
+    """
+
+    parsed: T = msgspec.field(name="*inference_async.parsed")
+    repaired: list[ChatCompletion] = msgspec.field(
+        default_factory=list[ChatCompletion], name="*inference_async.repaired"
+    )
+
 
 class Delta(Open):
     """What a chunk adds to a message. Every field may be missing, null, or repeated."""
@@ -282,11 +379,21 @@ class Delta(Open):
     tool_calls: list[ToolCallDelta] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    reasoning: str | None = None
+    raw_reasoning: str | None = msgspec.field(default=None, name="reasoning")
     function_call: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     annotations: list[Any] | None = None
     name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text in it."""
+        return text_of(self.content)
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning in it, whatever the host calls it."""
+        return reasoning_of(self.content, self.reasoning_content, self.raw_reasoning)
 
 
 class ChunkChoice(Open):
@@ -295,7 +402,7 @@ class ChunkChoice(Open):
     index: int = 0
     delta: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+    logprobs: Logprobs | None = None
     content_filter_results: dict[str, Any] | None = None
     content_filter_offsets: dict[str, Any] | None = None
     content_filter_raw: Any = None
@@ -322,6 +429,22 @@ class ChatCompletionChunk(Open):
             if choice.index == 0:
                 return text_of(choice.delta.content)
         return ""
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning this chunk adds to the first choice (index 0), whatever the host calls it."""
+        for choice in self.choices:
+            if choice.index == 0:
+                return choice.delta.reasoning
+        return ""
+
+    @property
+    def content_filter(self) -> ContentFilterResults:
+        """What content safety says, in this chunk, of the first choice (index 0)."""
+        for choice in self.choices:
+            if choice.index == 0:
+                return ContentFilterResults(choice.content_filter_results)
+        return ContentFilterResults()
 
     @property
     def finish_reason(self) -> str | None:

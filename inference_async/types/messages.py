@@ -6,13 +6,15 @@ A message may be one of these Structs, a plain dict of the same shape, or a stri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .base import Open, is_object
+from .base import Open, is_array, is_object
+from .media import MAX_MEDIA_BYTES, audio_format, data_url, in_base64
 from .tools import ToolCall
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "TextPart",
     "ToolMessage",
     "UserMessage",
+    "reasoning_of",
     "text_of",
 ]
 
@@ -58,6 +61,35 @@ class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
 
     image_url: ImageURL
 
+    @classmethod
+    def from_bytes(cls, data: bytes, *, detail: str | UnsetType = UNSET) -> ImagePart:
+        """An image by its bytes, which go into the request itself.
+
+        Raises:
+            ConfigurationError: they are no image.
+        """
+        return cls(ImageURL(data_url(data), detail))
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, detail: str | UnsetType = UNSET, max_bytes: int = MAX_MEDIA_BYTES
+    ) -> Awaitable[ImagePart]:
+        """An image from a file: ``await ImagePart.load("map.png")``.
+
+        The file is read in a thread, so the event loop goes on. What kind of image it is, its bytes tell.
+
+        Args:
+            path: the file.
+            detail: ``low`` for a smaller, cheaper look; ``high`` or ``auto``.
+            max_bytes: the largest file to read; the service takes 20 MiB.
+
+        Raises:
+            ConfigurationError: the file cannot be read, is larger, or is no image.
+        """
+        from ..net.files import read
+
+        return read(path, max_bytes=max_bytes, then=lambda data: cls.from_bytes(data, detail=detail))
+
 
 class InputAudio(msgspec.Struct):
     """Sound in the request: base64 ``data`` of the ``format`` wav or mp3."""
@@ -70,6 +102,37 @@ class AudioPart(msgspec.Struct, tag_field="type", tag="input_audio"):
     """Sound, in the request itself."""
 
     input_audio: InputAudio
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, format: str | None = None) -> AudioPart:  # noqa: A002  (the service's word)
+        """Sound by its bytes, which go into the request itself.
+
+        Raises:
+            ConfigurationError: they are neither WAV nor MP3, and no format is given.
+        """
+        return cls(InputAudio(in_base64(data), format or audio_format(data)))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002  (the service's word)
+        max_bytes: int = MAX_MEDIA_BYTES,
+    ) -> Awaitable[AudioPart]:
+        """Sound from a file: ``await AudioPart.load("question.wav")``; see `ImagePart.load`.
+
+        Args:
+            path: the file.
+            format: in place of what the bytes tell, for a format that is newer than this package.
+            max_bytes: the largest file to read.
+
+        Raises:
+            ConfigurationError: the file cannot be read, is larger, or is neither WAV nor MP3.
+        """
+        from ..net.files import read
+
+        return read(path, max_bytes=max_bytes, then=lambda data: cls.from_bytes(data, format=format))
 
 
 class AudioURL(msgspec.Struct):
@@ -123,15 +186,16 @@ class AssistantMessage(Open, tag_field="role", tag="assistant"):
         content: text, a list of parts from models that think aloud in parts, or ``None`` beside tool calls.
         tool_calls: the calls the model asks for; answer each with a `ToolMessage`.
         refusal: the model's own words where it declines.
-        reasoning_content: the model's reasoning, as DeepSeek, vLLM and others name it.
-        reasoning: the same, as OpenRouter and newer vLLM name it.
+        reasoning_content: the model's reasoning, as DeepSeek and others name it. Read `reasoning`, which knows all
+            names; this one is for the way back, where hosts insist on their own.
+        raw_reasoning: the same under the wire name ``reasoning``, as OpenRouter and newer vLLM have it.
     """
 
     content: str | list[Any] | None = None
     tool_calls: list[ToolCall] = []
     refusal: str | None = None
     reasoning_content: str | None = None
-    reasoning: str | None = None
+    raw_reasoning: str | None = msgspec.field(default=None, name="reasoning")
     function_call: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     annotations: list[Any] | None = None
@@ -146,6 +210,11 @@ class AssistantMessage(Open, tag_field="role", tag="assistant"):
     def text(self) -> str:
         """The content as text: the text parts joined where it came in parts, empty where there is none."""
         return text_of(self.content)
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it spoke, whatever the host calls it; empty where it told nothing."""
+        return reasoning_of(self.content, self.reasoning_content, self.raw_reasoning)
 
 
 Message: TypeAlias = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | Mapping[str, Any]
@@ -162,3 +231,25 @@ def text_of(content: str | list[Any] | None) -> str:
     if not content:
         return ""
     return "".join(part.get("text") or "" for part in content if is_object(part) and part.get("type") == "text")
+
+
+def reasoning_of(content: str | list[Any] | None, *named: str | None) -> str:
+    """The reasoning under whichever name it came: the first that is not empty, or the thinking parts of a content.
+
+    An empty string says nothing: some hosts send one under either name while the text flows.
+    """
+    for text in named:
+        if text:
+            return text
+    if not content or isinstance(content, str):
+        return ""
+    return "".join(_thought(part) for part in content if is_object(part))
+
+
+def _thought(part: Mapping[str, Any]) -> str:
+    if part.get("type") not in ("thinking", "reasoning"):
+        return ""
+    said = part.get("thinking") or part.get("reasoning") or part.get("text")
+    if is_array(said):
+        return text_of(said)
+    return said if isinstance(said, str) else ""

@@ -21,12 +21,15 @@ from ..types import (
     ChunkChoice,
     Delta,
     FunctionCall,
+    Logprobs,
+    TokenLogprob,
     ToolCall,
     ToolCallDelta,
     Usage,
 )
-from ..types.base import UNSET, UnsetType, is_array
+from ..types.base import UNSET, UnsetType
 from ..types.chat import NO_REASON
+from ..types.safety import merged
 from .codec import DecodeFailure, decode_json, encode
 
 __all__ = ["Accumulator"]
@@ -90,6 +93,20 @@ class Accumulator:
         return bool(self._choices) and all(state.finish_reason is not None for state in self._choices.values())
 
     @property
+    def checked(self) -> int | None:
+        """How many characters of the first choice the asynchronous filter has cleared; None where it is not at work."""
+        state = self._choices.get(0)
+        return state.checked if state is not None else None
+
+    @property
+    def retract_from(self) -> int | None:
+        """See `Choice.retract_from`, of the first choice; cheap as long as nothing is to be retracted."""
+        state = self._choices.get(0)
+        if state is None or state.finish_reason != "content_filter" or state.checked is None:
+            return None
+        return state.choice().retract_from
+
+    @property
     def completion(self) -> ChatCompletion:
         """What has arrived so far, as a completion; made when asked for, and kept until the next chunk."""
         if self._completion is None:
@@ -126,9 +143,12 @@ class _ChoiceState:
         "_index",
         "_logprobs",
         "_name",
-        "_reasoning",
+        "_offsets",
+        "_origin",
+        "_raw_reasoning",
         "_reasoning_content",
         "_refusal",
+        "checked",
         "finish_reason",
     )
 
@@ -140,14 +160,17 @@ class _ChoiceState:
         self._empty = False  # content came and was empty, which is not the same as no content
         self._refusal: list[str] = []
         self._reasoning_content: list[str] = []
-        self._reasoning: list[str] = []
+        self._raw_reasoning: list[str] = []
         self._calls: _Calls | None = None
         self._function_call = _Growing("arguments")
         self._audio = _Growing("data", "transcript")
         self._annotations: list[Any] = []
         self._name: str | None = None
-        self._logprobs: list[dict[str, Any]] = []
+        self._logprobs: list[Logprobs] = []
         self._filters: dict[str, Any] = {}
+        self._offsets: dict[str, Any] | None = None
+        self._origin = 0  # where the answer begins, in the filter's count of characters, which begins at the prompt
+        self.checked: int | None = None
         self._extra: dict[str, Any] = {}
         self._delta_extra: dict[str, Any] = {}
 
@@ -182,9 +205,9 @@ class _ChoiceState:
         if delta.reasoning_content:
             progress = True
             self._reasoning_content.append(delta.reasoning_content)
-        if delta.reasoning:
+        if delta.raw_reasoning:
             progress = True
-            self._reasoning.append(delta.reasoning)
+            self._raw_reasoning.append(delta.raw_reasoning)
         if delta.refusal:
             progress = True
             self._refusal.append(delta.refusal)
@@ -201,12 +224,26 @@ class _ChoiceState:
         if choice.logprobs:
             self._logprobs.append(choice.logprobs)
         if choice.content_filter_results:
-            self._filters.update(choice.content_filter_results)
+            self._filters = merged(self._filters, choice.content_filter_results)
+        if choice.content_filter_offsets:
+            self._add_offsets(choice.content_filter_offsets)
         if choice.unknown_fields:
             _keep_last(self._extra, choice.unknown_fields)
         if delta.unknown_fields:
             _keep_last(self._delta_extra, delta.unknown_fields)
         return progress
+
+    def _add_offsets(self, offsets: dict[str, Any]) -> None:
+        """The first annotation begins where the answer does; each says up to where the text is cleared.
+
+        Source: the service's page "Content streaming", annotation messages.
+        """
+        start, check = offsets.get("start_offset"), offsets.get("check_offset")
+        if isinstance(start, int) and isinstance(check, int):
+            if self.checked is None:
+                self._origin = start
+            self.checked = max(self.checked or 0, check - self._origin)
+        self._offsets = offsets
 
     def choice(self) -> Choice:
         return Choice(
@@ -214,13 +251,15 @@ class _ChoiceState:
             finish_reason=self.finish_reason,
             logprobs=self._joined_logprobs(),
             content_filter_results=dict(self._filters) or None,
+            content_filter_offsets=self._offsets,
+            checked=self.checked,
             unknown_fields=dict(self._extra) or UNSET,
             message=AssistantMessage(
                 content=self._joined_content(),
                 tool_calls=self._calls.calls() if self._calls else [],
                 refusal="".join(self._refusal) or None,
                 reasoning_content="".join(self._reasoning_content) or None,
-                reasoning="".join(self._reasoning) or None,
+                raw_reasoning="".join(self._raw_reasoning) or None,
                 function_call=self._function_call.value(),
                 audio=self._audio.value(),
                 annotations=list(self._annotations) or None,
@@ -242,19 +281,24 @@ class _ChoiceState:
                 parts.append({"type": "text", "text": piece})
         return parts
 
-    def _joined_logprobs(self) -> dict[str, Any] | None:
+    def _joined_logprobs(self) -> Logprobs | None:
         if not self._logprobs:
             return None
-        joined: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
         for piece in self._logprobs:
-            for name, value in piece.items():
-                if is_array(value):
-                    if not is_array(joined.get(name)):
-                        joined[name] = []
-                    joined[name].extend(value)
-                elif value is not None or name not in joined:
-                    joined[name] = value
-        return joined
+            if piece.unknown_fields:
+                _keep_last(extra, piece.unknown_fields)
+        return Logprobs(
+            content=_joined([piece.content for piece in self._logprobs]),
+            refusal=_joined([piece.refusal for piece in self._logprobs]),
+            unknown_fields=extra or UNSET,
+        )
+
+
+def _joined(lists: list[list[TokenLogprob] | None]) -> list[TokenLogprob] | None:
+    """All of them in one; None if there is none, which is not the same as an empty one."""
+    found = [rows for rows in lists if rows is not None]
+    return [row for rows in found for row in rows] if found else None
 
 
 class _Growing:

@@ -160,7 +160,7 @@ def chunk_of(completion: ChatCompletion) -> ChatCompletionChunk:
                     content=choice.message.content,
                     refusal=choice.message.refusal,
                     reasoning_content=choice.message.reasoning_content,
-                    reasoning=choice.message.reasoning,
+                    raw_reasoning=choice.message.raw_reasoning,
                     function_call=choice.message.function_call,
                     audio=choice.message.audio,
                     annotations=choice.message.annotations,

@@ -24,10 +24,19 @@ from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin,
 
 import msgspec
 
-from ..types import ChatCompletion, ChatCompletionChunk
+from ..types import ChatCompletion, ChatCompletionChunk, EmbeddingsResult
 from ..types.base import EXTRA, is_array, is_mapping, is_object, plain
 
-__all__ = ["DecodeFailure", "decode_chunk", "decode_completion", "decode_json", "encode", "lenient", "plain"]
+__all__ = [
+    "DecodeFailure",
+    "decode_chunk",
+    "decode_completion",
+    "decode_embeddings",
+    "decode_json",
+    "encode",
+    "lenient",
+    "plain",
+]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -54,6 +63,9 @@ decode_chunk: Callable[[bytes], ChatCompletionChunk] = msgspec.json.Decoder(Chat
 
 decode_completion: Callable[[bytes], ChatCompletion] = msgspec.json.Decoder(ChatCompletion).decode
 """The fast path for a whole answer."""
+
+decode_embeddings: Callable[[bytes], EmbeddingsResult] = msgspec.json.Decoder(EmbeddingsResult).decode
+"""The fast path for embeddings."""
 
 encode: Callable[[Any], bytes] = _encoder.encode
 
@@ -94,7 +106,8 @@ def _set_aside(tree: Any, complaint: str) -> bool:
         except (LookupError, TypeError):
             return False  # a step that is written in another way
     name = steps[-1][0] if steps else ""
-    if not name or name in _CORE or not is_object(parent):
+    in_logprobs = any(step == "logprobs" for step, _ in steps)
+    if not name or (name in _CORE and not in_logprobs) or not is_object(parent):
         return False
     parent.setdefault(EXTRA, {})[name] = parent.pop(name)
     return True

@@ -210,9 +210,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         # Without the query, whose values may be keys.
         return f"<Endpoint {self.dialect} {self.base}>"
 
-    def url(self, operation: str) -> str:
-        """The address of an operation, such as ``chat/completions``."""
-        query = urlencode(self.query, quote_via=quote)
+    def url(self, operation: str, *, params: tuple[tuple[str, str], ...] = ()) -> str:
+        """The address of an operation, such as ``chat/completions``; `params` go behind the endpoint's own query."""
+        query = urlencode(self.query + params, quote_via=quote)
         return f"{self.base}/{operation}" + (f"?{query}" if query else "")
 
     @property
@@ -257,16 +257,18 @@ _NAMED: Final = {
 
 
 class Settings(NamedTuple):
-    """What the environment says: each None where it says nothing."""
+    """What the environment says: each None where it says nothing; `token` is an Entra ID token in place of a key."""
 
     endpoint: str | None = None
     credential: str | None = None
     model: str | None = None
+    token: str | None = None
 
 
 _VARIABLES: Final = (
     ("AZURE_INFERENCE_ENDPOINT", "AZURE_INFERENCE_CREDENTIAL", "AZURE_INFERENCE_MODEL"),
     ("AZURE_AI_CHAT_ENDPOINT", "AZURE_AI_CHAT_KEY", "AZURE_AI_CHAT_MODEL"),
+    ("AZURE_AI_EMBEDDINGS_ENDPOINT", "AZURE_AI_EMBEDDINGS_KEY", "AZURE_AI_EMBEDDINGS_MODEL"),
     ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT"),
     ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
 )
@@ -280,19 +282,21 @@ def settings_from(environ: Mapping[str, str]) -> Settings:
     """Endpoint, key and model, all from the first set of variables that names an endpoint.
 
     The sets are ``AZURE_INFERENCE_{ENDPOINT,CREDENTIAL,MODEL}``, ``AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}``,
-    ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and ``OPENAI_{BASE_URL,API_KEY,MODEL}``. They are never mixed: a key
-    goes only to the host it was set for. ``AZURE_OPENAI_ENDPOINT`` holds a host by convention and means its
-    ``/openai/v1``.
+    ``AZURE_AI_EMBEDDINGS_{ENDPOINT,KEY,MODEL}``, ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and
+    ``OPENAI_{BASE_URL,API_KEY,MODEL}``. They are never mixed: a key goes only to the host it was set for.
+    ``AZURE_OPENAI_ENDPOINT`` holds a host by convention and means its ``/openai/v1``; ``AZURE_OPENAI_AD_TOKEN`` stands
+    for its key, and ``OPENAI_API_VERSION`` is for addresses of ``/openai/deployments``, which need one.
     """
     for endpoint_name, key_name, model_name in _VARIABLES:
         endpoint = environ.get(endpoint_name, "").strip()
         if not endpoint:
             continue
+        token = None
         if endpoint_name == "AZURE_OPENAI_ENDPOINT":
-            endpoint = _v1_of(endpoint)
-        return Settings(
-            endpoint, environ.get(key_name, "").strip() or None, environ.get(model_name, "").strip() or None
-        )
+            endpoint = _with_version(_v1_of(endpoint), environ.get("OPENAI_API_VERSION", "").strip())
+            token = environ.get("AZURE_OPENAI_AD_TOKEN", "").strip() or None
+        key = environ.get(key_name, "").strip() or None
+        return Settings(endpoint, key, environ.get(model_name, "").strip() or None, token if key is None else None)
     return Settings()
 
 
@@ -304,12 +308,15 @@ def settings_for(endpoint: Endpoint, environ: Mapping[str, str]) -> Settings:
     """
     key: str | None = None
     model: str | None = None
+    token: str | None = None
     rows = [[environ.get(name, "").strip() for name in row] for row in _VARIABLES]
-    for theirs, their_key, their_model in rows:
+    for names, (theirs, their_key, their_model) in zip(_VARIABLES, rows, strict=True):
         if theirs and _origin(theirs) == _origin(endpoint.base):
             key, model = key or their_key or None, model or their_model or None
-    if key is not None:
-        return Settings(endpoint.base, key, model)
+            if names[0] == "AZURE_OPENAI_ENDPOINT":
+                token = environ.get("AZURE_OPENAI_AD_TOKEN", "").strip() or None
+    if key is not None or token is not None:
+        return Settings(endpoint.base, key, model, token if key is None else None)
     for names, (theirs, their_key, their_model) in zip(_VARIABLES, rows, strict=True):
         meant = endpoint.is_azure or (endpoint.is_local and names[0] == ENDPOINT_VARIABLES[0])
         if not theirs and meant and names[0].startswith("AZURE"):
@@ -332,6 +339,12 @@ def _v1_of(endpoint: str) -> str:
     except ValueError:
         return endpoint  # what is wrong with it, `Endpoint.parse` will say
     return endpoint if parts.path.strip("/") else parts._replace(path="/openai/v1").geturl()
+
+
+def _with_version(endpoint: str, version: str) -> str:
+    if not version or "/openai/deployments/" not in endpoint or "api-version=" in endpoint:
+        return endpoint
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}api-version={quote(version)}"
 
 
 def _split(url: object) -> SplitResult:

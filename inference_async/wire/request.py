@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
@@ -37,7 +38,11 @@ __all__ = [
     "check_extra_mode",
     "check_header",
     "check_options",
+    "checked_extra",
     "checked_headers",
+    "json_call",
+    "message_list",
+    "raw_call",
 ]
 
 T = TypeVar("T")
@@ -45,7 +50,7 @@ T = TypeVar("T")
 _ROLES_ELSEWHERE: Final = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
 _MESSAGE_TYPES: Final = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
 _OPTIONS: Final = frozenset(ChatOptions.__annotations__)
-_OWN_KEYWORDS: Final = ("extra", "extra_mode", "headers", "timeouts")
+_OWN_KEYWORDS: Final = ("extra", "extra_mode", "headers", "timeouts", "response_type", "repair", "raise_on_filter")
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "stream": "to stream, call client.stream(...)",
     "timeout": "limits on time go in timeouts=Timeouts(total=...)",
@@ -56,6 +61,8 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 """What other clients call it, and where it goes here."""
 
 _MODES: Final = ("pass-through", "drop", "error")
+_PATH: Final = re.compile(r"/?[A-Za-z0-9%._~!$&'()*+,;=@-]+(/[A-Za-z0-9%._~!$&'()*+,;=:@-]*)*")
+"""A relative path without a query (RFC 3986, section 3.3); a colon in its first segment would make it a URL."""
 
 
 class Secret(str):
@@ -68,12 +75,18 @@ class Secret(str):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request; the credential is added to it last, in `net/session.py`."""
+    """One HTTP request; the credential is added to it last, in `net/session.py`.
+
+    Attributes:
+        body: empty for a request that has none.
+        any_success: whether any status from 200 to 299 is a success, and not 200 alone, as for the service's own calls.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
-    body: bytes
+    body: bytes = b""
+    any_success: bool = False
 
 
 def chat_call(
@@ -102,27 +115,105 @@ def chat_call(
         UnknownOptionError: an option that the service does not know.
     """
     check_options(options)
-    check_extra_mode(extra_mode)
-    extra = _checked_extra(extra)
     given = {name: value for name, value in options.items() if value is not UNSET}
-    has_extra = bool(extra)
-    if endpoint.extra_parameters and not given.keys() <= MODELS_OPTIONS:
-        has_extra = True
+    has_extra = not given.keys() <= MODELS_OPTIONS
     if stream and endpoint.ask_for_usage:
         given.setdefault("stream_options", {"include_usage": True})
-    if isinstance(given.get("response_format"), str):
-        given["response_format"] = {"type": given["response_format"]}
+    if "response_format" in given:
+        given["response_format"] = _format(given["response_format"])
     if isinstance(given.get("tools"), Sequence) and not given["tools"]:
         del given["tools"]  # no tools is what the caller means; an empty list is what the service refuses
     request = ChatRequest(messages=_messages(messages), stream=True if stream else UNSET, **given)
-    sent = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if stream else "application/json",
-    }
-    if endpoint.extra_parameters and (has_extra or extra_mode is not None):
+    return json_call(
+        endpoint,
+        "chat/completions",
+        request,
+        has_extra=has_extra,
+        owned=("messages", "stream"),
+        accept="text/event-stream" if stream else "application/json",
+        extra=extra,
+        extra_mode=extra_mode,
+        headers=headers,
+    )
+
+
+def json_call(
+    endpoint: Endpoint,
+    operation: str,
+    body: Any,
+    *,
+    has_extra: bool,
+    owned: tuple[str, ...],
+    accept: str = "application/json",
+    extra: Mapping[str, Any] | None = None,
+    extra_mode: ExtraMode | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Call:
+    """A call with a JSON body, and the ``extra-parameters`` header where the endpoint has one and the body needs it.
+
+    Args:
+        endpoint: where it goes.
+        operation: such as ``chat/completions``.
+        body: the Struct or the dict that goes out.
+        has_extra: whether the body holds fields outside the specification already.
+        owned: the fields that `extra` must not overwrite.
+        accept: the content type asked for.
+        extra: see `chat_call`.
+        extra_mode: see `chat_call`.
+        headers: see `chat_call`.
+
+    Raises:
+        ConfigurationError: something in it cannot be sent.
+    """
+    check_extra_mode(extra_mode)
+    extra = {name: value for name, value in checked_extra(extra, owned=owned).items() if value is not UNSET}
+    sent = {"content-type": "application/json", "accept": accept}
+    if endpoint.extra_parameters and (has_extra or extra or extra_mode is not None):
         sent["extra-parameters"] = extra_mode or "pass-through"
     sent.update(checked_headers(headers, endpoint))
-    return Call(method="POST", url=endpoint.url("chat/completions"), headers=sent, body=_body(request, extra))
+    return Call(method="POST", url=endpoint.url(operation), headers=sent, body=_body(body, extra))
+
+
+def raw_call(
+    endpoint: Endpoint,
+    method: str,
+    path: str,
+    *,
+    json: Any = UNSET,
+    body: bytes = b"",
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Call:
+    """A call of any operation of the endpoint.
+
+    Raises:
+        ConfigurationError: something in it cannot be sent.
+    """
+    if not isinstance(cast("object", method), str) or not method.isalpha() or not method.isascii():
+        raise ConfigurationError(f"got method={method!r}, expected one such as 'GET' or 'POST'")
+    if not isinstance(cast("object", path), str) or not _PATH.fullmatch(path):
+        raise ConfigurationError(
+            f"got path={path!r}, expected one below {endpoint.base}, such as 'embeddings'; a query goes in params="
+        )
+    if any(step in (".", "..") for step in path.split("/")):
+        raise ConfigurationError(f"got path={path!r}, which leads out of {endpoint.base}")
+    if json is not UNSET and body:
+        raise ConfigurationError("got both json= and body=, expected one of them")
+    if not isinstance(cast("object", body), bytes):
+        raise ConfigurationError(f"got a body of type {type(body).__name__}, expected bytes; a value goes in json=")
+    sent = {"accept": "application/json"}
+    if json is not UNSET:
+        _check_numbers("json", json)
+        body = _in_json(encode, _in_json(plain, json))
+        sent["content-type"] = "application/json"
+    sent.update(checked_headers(headers, endpoint))
+    return Call(
+        method=method.upper(),
+        url=endpoint.url(path.strip("/"), params=_checked_params(params)),
+        headers=sent,
+        body=body,
+        any_success=True,
+    )
 
 
 def checked_headers(headers: object, endpoint: Endpoint) -> dict[str, str]:
@@ -141,7 +232,7 @@ def checked_headers(headers: object, endpoint: Endpoint) -> dict[str, str]:
     return {name: Secret(value) if name in endpoint.credential_headers else value for name, value in lowered.items()}
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, Any], *, known: frozenset[str] = _OPTIONS) -> None:
     """Refuse options the service does not know, and numbers that JSON cannot say.
 
     Raises:
@@ -149,8 +240,8 @@ def check_options(options: Mapping[str, Any]) -> None:
         ConfigurationError: a NaN or an infinity, which would go out as null.
     """
     for name, value in options.items():
-        if name not in _OPTIONS:
-            raise UnknownOptionError(f"got an unknown option {name!r}{_what_is_meant(name)}")
+        if name not in known:
+            raise UnknownOptionError(f"got an unknown option {name!r}{_what_is_meant(name, known)}")
         _check_numbers(name, value)
 
 
@@ -182,10 +273,10 @@ def check_header(name: object, value: object) -> None:
         raise ConfigurationError(f"got non-Latin characters in the value of the header {name!r}") from None
 
 
-def _what_is_meant(name: str) -> str:
+def _what_is_meant(name: str, known: frozenset[str]) -> str:
     if name in _ELSEWHERE:
         return f": {_ELSEWHERE[name]}"
-    near = difflib.get_close_matches(name, [*_OPTIONS, *_OWN_KEYWORDS], n=1)
+    near = difflib.get_close_matches(name, [*sorted(known), *_OWN_KEYWORDS], n=1)
     if near and near[0] in _OWN_KEYWORDS:
         return f": did you mean {near[0]!r}?"
     meant = f": did you mean {near[0]!r}?" if near else ";"
@@ -220,7 +311,29 @@ def _walk_numbers(place: str, value: Any) -> None:
             _walk_numbers(f"{place}[{index}]", item)
 
 
-def _checked_extra(extra: object) -> dict[str, Any]:
+def _format(given: Any) -> Any:
+    """A ``response_format`` as it goes out; a name stands for the object of that type."""
+    if isinstance(given, str):
+        return {"type": given}
+    if isinstance(given, type):
+        raise ConfigurationError(f"got response_format={given.__name__}, a type; say response_type={given.__name__}")
+    return given
+
+
+def _checked_params(params: object) -> tuple[tuple[str, str], ...]:
+    if params is None:
+        return ()
+    if not is_mapping(params):
+        raise ConfigurationError(f"got params of type {type(params).__name__}, expected a mapping of names to values")
+    return tuple((str(name), str(value)) for name, value in params.items())
+
+
+def checked_extra(extra: object, *, owned: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Fields outside the specification, fit to be merged into a body; `owned` are those the call itself decides.
+
+    Raises:
+        ConfigurationError: no mapping, a name that is no text, a number that JSON cannot say, or an owned field.
+    """
     if extra is None:
         return {}
     if not is_mapping(extra):
@@ -229,13 +342,13 @@ def _checked_extra(extra: object) -> dict[str, Any]:
     for name in fields:
         if not isinstance(name, str):
             raise ConfigurationError(f"got a request that JSON cannot say: a name in extra= is {name!r}, not text")
-        if name in ("messages", "stream"):
+        if name in owned:
             raise ConfigurationError(f"got {name!r} in extra=, which would overwrite what the call itself decides")
     _check_numbers("extra", fields)
     return fields
 
 
-def _body(request: ChatRequest, extra: dict[str, Any]) -> bytes:
+def _body(request: Any, extra: dict[str, Any]) -> bytes:
     return _in_json(encode, {**_in_json(plain, request), **extra} if extra else request)
 
 
@@ -244,6 +357,12 @@ def _in_json(step: Callable[[Any], T], value: Any) -> T:
         return step(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigurationError(f"got a request that JSON cannot say: {error}") from None
+
+
+def message_list(messages: Messages) -> list[Any]:
+    """What the caller gave as messages, as a list that can be added to."""
+    given: object = messages
+    return [messages] if isinstance(given, (str, Mapping, *_MESSAGE_TYPES)) else list(cast("Sequence[Any]", messages))
 
 
 def _messages(messages: Any) -> list[Any]:

@@ -12,30 +12,36 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
-from ..types import ChatCompletion, ResponseMeta
+from ..types import ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..types.base import is_array, is_object
-from .codec import DecodeFailure, decode_completion, decode_json, lenient
+from ..types.safety import results_in
+from .codec import DecodeFailure, decode_completion, decode_embeddings, decode_json, lenient
 
 __all__ = [
     "CLIENT_REQUEST_ID",
     "ErrorDescription",
     "completion_from",
     "describe_error",
+    "embeddings_from",
     "error_from",
     "excerpt",
+    "filter_error",
     "meta_from",
+    "model_info_from",
     "not_an_answer",
     "redact",
     "request_id_of",
     "retry_after_of",
     "without_query",
 ]
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 CLIENT_REQUEST_ID: Final = "x-ms-client-request-id"
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id", CLIENT_REQUEST_ID)
@@ -74,19 +80,84 @@ def completion_from(
             return completion
     except DecodeFailure:
         pass
-    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    return _slowly(body, ChatCompletion, "choices", "chat completion", reply)
+
+
+def filter_error(completion: ChatCompletion, *, url: str) -> ContentFilterError | None:
+    """The error for an answer that content safety cut, for those who asked for one; None if it cut none."""
+    cut = next((choice for choice in completion.choices if choice.finish_reason == "content_filter"), None)
+    if cut is None:
+        return None
+    hits = ", ".join(cut.content_filter.filtered)
+    meta = completion.meta
+    return ContentFilterError(
+        f"content safety cut the answer of {without_query(url)}" + (f" for {hits}" if hits else ""),
+        content_filter=cut.content_filter,
+        categories=cut.content_filter_results,
+        completion=completion,
+        status=meta.status,
+        code="content_filter",
+        headers=meta.headers,
+        url=without_query(url),
+        request_id=meta.request_id,
+    )
+
+
+def embeddings_from(
+    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] = ()
+) -> EmbeddingsResult:
+    """The vectors in the body of a success, as they were sent.
+
+    Raises:
+        APIStatusError: the body is an error all the same.
+        InvalidResponseError: it is neither.
+    """
+    try:
+        result = decode_embeddings(body)
+        if result.data:
+            return result
+    except DecodeFailure:
+        pass
+    reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    return _slowly(body, EmbeddingsResult, "data", "list of embeddings", reply)
+
+
+def model_info_from(
+    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] = ()
+) -> ModelInfo:
+    """What the body of a success says of the model.
+
+    Raises:
+        APIStatusError: the body is an error all the same.
+        InvalidResponseError: it is neither.
+    """
+    reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    return _slowly(body, ModelInfo, None, "description of a model", reply)
+
+
+def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[str, Any]) -> T:
+    """An answer that is out of the ordinary, or none.
+
+    Args:
+        body: the body of a success.
+        cls: the answer's class.
+        rows: the field that makes it one: a list, which some hosts send as null.
+        noun: what it is, in words.
+        reply: what the error says of it.
+    """
     try:
         obj = decode_json(body)
     except DecodeFailure as error:
-        raise not_an_answer(f"a body that is not JSON ({error})", **reply) from None
+        raise not_an_answer(f"a body that is not JSON ({error})", expected=noun, **reply) from None
     if is_object(obj) and obj.get("error"):
         raise error_from(**reply)
-    if not is_object(obj) or not is_array(obj.get("choices", "none") or []):
-        raise not_an_answer("JSON that is no chat completion", **reply)
+    if not is_object(obj) or (rows is not None and not is_array(obj.get(rows, "none") or [])):
+        raise not_an_answer(f"JSON that is no {noun}", expected=noun, **reply)
     try:
-        return lenient(obj, ChatCompletion)
+        return lenient(obj, cls)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise not_an_answer(f"JSON of another shape ({error})", **reply) from None
+        raise not_an_answer(f"JSON of another shape ({error})", expected=noun, **reply) from None
 
 
 def meta_from(status: int, headers: Mapping[str, str], client_request_id: str | None, elapsed: float) -> ResponseMeta:
@@ -146,12 +217,20 @@ def error_from(
     }
     message = f"got {status} from {where}{said}{noted}" + (f"; {advice}" if advice else "")
     if filtered:
-        return ContentFilterError(message, categories=found.categories, **fields)
+        results = ContentFilterResults(found.categories)
+        return ContentFilterError(message, categories=found.categories, content_filter=results, **fields)
     return APIStatusError.for_status(status)(message, **fields)
 
 
 def not_an_answer(
-    what: str, *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: Iterable[str] = ()
+    what: str,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    url: str,
+    secrets: Iterable[str] = (),
+    expected: str = "chat completion",
 ) -> InvalidResponseError:
     """The error for a success whose body is no answer."""
     where = without_query(url)
@@ -159,7 +238,7 @@ def not_an_answer(
     head = _clean(redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets), _MAX_DETAIL) or "(empty)"
     return InvalidResponseError(
         f"got {status} from {where} with {what}, labelled {kind}: {_clean(head, 200)}; "
-        "expected a chat completion: is this the address of the API?",
+        f"expected a {expected}: is this the address of the API?",
         status=status,
         body=head,
         request_id=request_id_of(headers),
@@ -289,10 +368,9 @@ def _read_detail(detail: Any) -> tuple[str, str | None]:
 def _categories(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The filter's verdicts; errors spell the key without the s, answers with it, and one sample mixes them up."""
     for _ in range(3):
-        for key in ("content_filter_result", "content_filter_results"):
-            found = obj.get(key)
-            if is_object(found):
-                return found
+        found = results_in(obj)
+        if found is not None:
+            return found
         inner = obj.get("innererror")
         if not is_object(inner):
             return None
@@ -321,6 +399,10 @@ def _advice(
         return "extra_mode='pass-through' hands them to the model, extra_mode='drop' leaves them out"
     if found.code == "no_model_name":
         return "name the deployment with model=, for the call or for the client"
+    if status == 404 and url.endswith("/info"):
+        return "only serverless endpoints and managed compute say which model they hold"
+    if status == 404 and url.endswith("/images/embeddings"):
+        return "only /models, serverless endpoints and managed compute embed images"
     if status == 404 and urlsplit(url).path.endswith("/models/chat/completions"):
         return (
             "check the endpoint and the deployment's name; the /models route is deprecated, "

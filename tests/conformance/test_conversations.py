@@ -73,9 +73,10 @@ async def test_extra_parameter_passes_through_to_the_model(emulator: Emulator) -
         for completion in (whole, streamed):
             logprobs = completion.choices[0].logprobs
             assert logprobs is not None
-            assert "".join(entry["token"] for entry in logprobs["content"]) == completion.text
+            assert logprobs.content is not None
+            assert "".join(entry.token for entry in logprobs.content) == completion.text
             assert completion.usage is not None
-            assert len(logprobs["content"]) == completion.usage.completion_tokens
+            assert len(logprobs.content) == completion.usage.completion_tokens
         assert whole.choices == streamed.choices
 
 

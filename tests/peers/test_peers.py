@@ -10,7 +10,7 @@ import pytest
 from azure.ai.inference.aio import ChatCompletionsClient
 from azure.core.credentials import AzureKeyCredential
 
-from inference_async import ChatCompletion, InferenceClient
+from inference_async import ChatCompletion, ChatStream, InferenceClient
 from inference_async.emulator import Emulator
 from tests.support import CONVERSATIONS
 
@@ -29,7 +29,8 @@ def request(name: str) -> dict[str, Any]:
 
 async def ours(url: str, name: str) -> ChatCompletion:
     async with InferenceClient(url, KEY) as client:
-        return await client.stream(**request(name)).final()
+        stream: ChatStream = client.stream(**request(name))
+        return await stream.final()
 
 
 STREAMED = ("basic", "sampling-parameters", "json-mode", "json-mode-cut", "tool-call")

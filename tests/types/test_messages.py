@@ -148,7 +148,8 @@ def test_assistant_role() -> None:
 def test_assistant_defaults() -> None:
     message = AssistantMessage()
     assert (message.content, message.tool_calls, message.refusal, message.function_call) == (None, [], None, None)
-    assert (message.reasoning_content, message.reasoning, message.audio, message.annotations) == (None,) * 4
+    assert (message.reasoning_content, message.raw_reasoning, message.audio, message.annotations) == (None,) * 4
+    assert message.reasoning == ""
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ async def clients() -> None:
 
 async def refused(client: InferenceClient) -> None:
     """Each of these must be an error to both checkers; an unused suppression is one too."""
-    await client.complete("hi", temprature=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
-    await client.complete(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    await client.complete("hi", max_tokens="5")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    await client.complete("hi", extra_mode="maybe")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await client.complete("hi", temprature=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.complete(5)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    await client.complete("hi", max_tokens="5")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    await client.complete("hi", extra_mode="maybe")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     from inference_async import InferenceCleint  # type: ignore[attr-defined] # pyright: ignore # noqa: F401

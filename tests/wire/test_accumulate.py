@@ -18,6 +18,8 @@ from inference_async.types import (
     ChunkChoice,
     Delta,
     FunctionCallDelta,
+    Logprobs,
+    TokenLogprob,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -507,7 +509,7 @@ def test_reasoning_refusal_and_annotations() -> None:
             delta(refusal=None, annotations=[{"b": 2}]),
         ]
     ).completion.message
-    assert (message.reasoning_content, message.reasoning) == ("hm", "xy")
+    assert (message.reasoning_content, message.raw_reasoning, message.reasoning) == ("hm", "xy", "hm")
     assert (message.refusal, message.content) == ("no", "a")
     assert message.annotations == [{"a": 1}, {"b": 2}]
 
@@ -541,7 +543,9 @@ def test_logprobs_are_joined() -> None:
         .completion.choices[0]
         .logprobs
     )
-    assert logprobs == {"content": [{"token": "a"}, {"token": "b"}, {"token": "c"}], "refusal": [{"token": "r"}]}
+    assert logprobs == Logprobs(
+        content=[TokenLogprob("a"), TokenLogprob("b"), TokenLogprob("c")], refusal=[TokenLogprob("r")]
+    )
 
 
 def test_unknown_fields_are_kept_where_they_were() -> None:
@@ -669,7 +673,8 @@ def test_changes_to_a_completion_do_not_reach_the_next() -> None:
     assert choice.content_filter_results is not None
     assert message.annotations is not None
     assert message.audio is not None
-    choice.logprobs["content"].clear()
+    assert choice.logprobs.content is not None
+    choice.logprobs.content.clear()
     choice.content_filter_results.clear()
     message.annotations.clear()
     message.audio.clear()
