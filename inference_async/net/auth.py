@@ -194,7 +194,7 @@ class _Token:
     """
 
     def __init__(self, credential: Any, scope: str, clock: Callable[[], float]) -> None:
-        self._credential = credential  # None until the default one is made
+        self._credential: Any = credential  # None until the default one is made
         self._owned = credential is None
         self._name = "DefaultAzureCredential" if self._owned else type(credential).__name__
         self._scope = scope
@@ -223,7 +223,6 @@ class _Token:
     async def aclose(self) -> None:
         async with self._lock:
             self._closed = True
-            self._token, self._failure = None, _closed()
             credential = self._credential
             if self._owned and credential is not None:
                 self._credential = None
@@ -239,8 +238,9 @@ class _Token:
             token, failure = self._token, self._failure
         if token is not None and (failure is None or (claims is None and self._clock() < token.ends)):
             return token
-        failure = failure or _closed()
-        raise type(failure)(failure.message) from failure.__cause__  # an error of its own for each call that waited
+        assert failure is not None  # noqa: S101  (for the type checkers: there is a token or a failure)
+        # One of its own for each call that waited, and without the frames that held what the credential gave.
+        raise type(failure)(failure.message) from failure.__cause__
 
     async def _request(self, claims: str | None) -> None:
         """Ask for a token; keep it, or the failure."""
@@ -249,7 +249,7 @@ class _Token:
             self._token = await self._asked(claims)
             self._failure = None
         except InferenceError as error:
-            self._failure = error.with_traceback(None)
+            self._failure = error.with_traceback(None)  # which would keep this call alive until the next one
             if self._token is not None:
                 try_again = min(self._clock() + _TRY_AGAIN, self._token.ends)
                 self._token = self._token._replace(refresh_at=try_again)
@@ -257,7 +257,7 @@ class _Token:
 
     async def _asked(self, claims: str | None) -> _Kept:
         if self._closed:
-            raise _closed()
+            raise ClientClosedError("the client is closed")
         wanted: dict[str, Any] = {}
         if self._claims is not None:  # from then on, tokens are asked for as of one who can meet challenges
             wanted["enable_cae"] = True
@@ -333,12 +333,9 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
 
 
 def _kept(token: Any) -> _Kept:
-    try:
-        header = _bearer(_checked(getattr(token, "token", None), "token"))
-        ends = _seconds(getattr(token, "expires_on", None))
-        refresh_on = _seconds(getattr(token, "refresh_on", None))
-    finally:
-        del token  # whose repr shows what is in it
+    header = _bearer(_checked(getattr(token, "token", None), "token"))
+    ends = _seconds(getattr(token, "expires_on", None))
+    refresh_on = _seconds(getattr(token, "refresh_on", None))
     if ends is None:
         raise CredentialError("the credential gave a token that does not say when it ends; expected expires_on=")
     refresh_at = ends - _REFRESH_BEFORE
@@ -359,10 +356,6 @@ def _drop_frames(error: BaseException) -> None:
     while link is not None and link.__traceback__ is not None:
         link.__traceback__ = None
         link = link.__cause__ or link.__context__
-
-
-def _closed() -> ClientClosedError:
-    return ClientClosedError("the client is closed")
 
 
 def _bearer(value: str) -> Secret:

@@ -276,10 +276,11 @@ async def test_a_token_is_replaced_300_seconds_before_its_end() -> None:
     assert credential.options == [None, None], "nothing is wanted of a token before the service has challenged one"
 
 
-async def test_a_token_is_replaced_when_it_says_so() -> None:
+@pytest.mark.parametrize(("lives", "refresh_in"), [(3600, 1000), (1300, 1200)], ids=["said", "too late"])
+async def test_a_token_is_replaced_when_it_says_so(lives: float, refresh_in: float) -> None:
     clock = Clock()
-    credential = Newer(Info("t1", clock.now + 3600, refresh_on=clock.now + 1000), Info("t2", str(clock.now + 7200)))
-    auth = authoriser(credential, MODELS, clock=clock)
+    first = Info("t1", clock.now + lives, refresh_on=clock.now + refresh_in)
+    auth = authoriser(Newer(first, Info("t2", str(clock.now + 7200))), MODELS, clock=clock)
     clock.now += 999
     assert await auth.header() == ("authorization", "Bearer t1")
     clock.now += 1
@@ -346,6 +347,26 @@ async def test_cancellation_leaves_nothing_behind() -> None:
     assert await auth.header() == ("authorization", "Bearer t1")
 
 
+async def test_a_credential_that_blocks_does_not_hold_a_call_that_is_cancelled() -> None:
+    arrived, gate = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    class Blocking:
+        def get_token(self, *scopes: str) -> Token:
+            loop.call_soon_threadsafe(arrived.set)
+            gate.wait()
+            return Token("sync", time.time() + 3600)
+
+    auth = authoriser(Blocking(), MODELS)
+    task = asyncio.create_task(auth.header())
+    await arrived.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    gate.set()
+    assert await auth.header() == ("authorization", "Bearer sync")
+
+
 async def test_a_newer_credential_that_blocks_does_not_block_the_loop() -> None:
     threads = []
 
@@ -379,11 +400,12 @@ async def test_what_is_no_token(token: Any, error: type[Exception], words: str) 
     assert "hidden-1" not in shown(caught.value)
 
 
-async def test_a_provider_that_gives_nonsense_does_not_show_it() -> None:
+@pytest.mark.parametrize("token", [b"hidden-1", "hidden-1\n"], ids=["bytes", "a line break"])
+async def test_a_provider_that_gives_nonsense_does_not_show_it(token: Any) -> None:
     def provider() -> Any:
-        return b"hidden-1"
+        return token
 
-    with pytest.raises(ConfigurationError, match="type bytes") as caught:
+    with pytest.raises(ConfigurationError, match="got a token") as caught:
         await authoriser(provider, MODELS).header()
     assert "hidden-1" not in shown(caught.value)
 
@@ -468,7 +490,11 @@ async def test_a_credential_that_takes_no_claims_meets_no_challenge() -> None:
 
             return Function()
 
-    for credential in (Credential(), Partly(), Unreadable()):
+    class Stubborn(Credential):
+        async def get_token_info(self, *scopes: str) -> Token:
+            return await self.get_token(*scopes)
+
+    for credential in (Credential(), Partly(), Unreadable(), Stubborn()):
         auth = authoriser(credential, MODELS)
         assert await auth.header() == ("authorization", "Bearer token-1")
         assert not await auth.answer(challenge(CLAIMS), "Bearer token-1")
@@ -689,6 +715,16 @@ async def test_the_default_credential_is_made_by_the_first_call_and_closed_by_th
     assert life == ["made", "closed"]
     assert entra.asked == [Asked("app service", SCOPE.removesuffix("/.default"))]
     assert model.bearers == ["secret-token-1"] * 5
+
+
+async def test_the_environment_may_ask_for_the_default_credential(
+    entra: Entra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**entra.app_service, "AZURE_INFERENCE_CREDENTIAL": "default"}.items():
+        monkeypatch.setenv(name, value)
+    async with Model() as model, client_of(model, None) as client:
+        await client.complete("Hi")
+    assert model.bearers == ["secret-token-1"]
 
 
 async def test_closing_ends_the_calls_that_wait_for_a_token(entra: Entra, monkeypatch: pytest.MonkeyPatch) -> None:
