@@ -104,8 +104,10 @@ class InferenceClient:
             ``AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}`` and ``OPENAI_{BASE_URL,API_KEY,MODEL}``. Credential and model
             come from the same set, if they are left out; a key that is set beside another host's endpoint is never
             used.
-        credential: a key, an object with ``.key``, a credential of ``azure.identity.aio``, or a callable that returns
-            a token. It goes to this endpoint only, and over plain http only to this machine.
+        credential: a key, an object with ``.key``, a credential of ``azure.identity`` or ``azure.identity.aio``, a
+            callable that returns a token, or "default" for a ``DefaultAzureCredential``, which the first call makes and
+            `aclose` closes; any other credential is its owner's to close. It goes to this endpoint only, and over plain
+            http only to this machine.
         model: the deployment's name, for calls that name none.
         dialect: overrules what the URL says; see `Endpoint`.
         api_version: overrules the dialect's own; None sends none.
@@ -161,7 +163,7 @@ class InferenceClient:
         own_headers = checked_headers(headers, endpoint)
         if credential is None and endpoint.is_azure and endpoint.credential_headers.isdisjoint(own_headers):
             raise ConfigurationError(
-                f"got no credential for {endpoint.host}: pass a key or an azure-identity credential, or set "
+                f'got no credential for {endpoint.host}: pass a key, an azure-identity credential or "default", or set '
                 "AZURE_INFERENCE_CREDENTIAL (a key that is set beside another host's endpoint is not sent to this one)"
             )
         self._may_send_credentials = endpoint.is_secure or allow_insecure
@@ -311,6 +313,7 @@ class InferenceClient:
 
         Raises:
             ConfigurationError: something in the call cannot be sent; nothing was.
+            CredentialError: the credential gave no token; nothing was sent.
             APIStatusError: the service refused; `ContentFilterError` if it refused the prompt.
             APIConnectionError: no answer came, or it was cut; `APITimeoutError` if it took too long.
             InvalidResponseError: what came is no answer.

@@ -68,12 +68,15 @@ def chat_command(prompt: str | None, as_json: bool, **given: Any) -> int:
 @click.argument("url", required=False)
 @click.option("--model", metavar="NAME", help="The deployment's name, for --call.")
 @click.option("--call", is_flag=True, help="Make one small request too, and explain what comes of it.")
-def doctor_command(url: str | None, model: str | None, call: bool) -> int:
+@click.option(
+    "--entra", is_flag=True, help="Take a Microsoft Entra ID token (DefaultAzureCredential) in place of a key."
+)
+def doctor_command(url: str | None, model: str | None, call: bool, entra: bool) -> int:
     """Say what is understood of URL, or of the endpoint in the environment: dialect, addresses, key, token, version.
 
     Nothing is sent without --call. The exit code is 0 if all is well, 1 if not.
     """
-    return _run(doctor(url, model=model, call=call))
+    return _run(doctor(url, model=model, call=call, entra=entra))
 
 
 @cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)

@@ -25,8 +25,11 @@ from ..wire.endpoints import ENDPOINT_VARIABLES, Endpoint, settings_for, setting
 __all__ = ["diagnosis", "doctor"]
 
 
-async def doctor(url: str | None, *, model: str | None, call: bool) -> int:
-    """Print what was understood; with `call`, make one small request. Return 0, or 1 if something is wrong."""
+async def doctor(url: str | None, *, model: str | None, call: bool, entra: bool = False) -> int:
+    """Print what was understood; with `call`, make one small request. Return 0, or 1 if something is wrong.
+
+    With `entra`, a token of azure-identity's ``DefaultAzureCredential`` takes the place of a key.
+    """
     console = Console(highlight=False, markup=False, soft_wrap=True)
     settings = settings_from(os.environ)
     given = url or settings.endpoint
@@ -35,10 +38,12 @@ async def doctor(url: str | None, *, model: str | None, call: bool) -> int:
     endpoint = Endpoint.parse(given)
     settings = settings_for(endpoint, os.environ)
     model = model or settings.model
+    credential = "default" if entra else settings.credential
     rows = {
         "endpoint from": "the argument" if url else next(name for name in ENDPOINT_VARIABLES if os.environ.get(name)),
         **endpoint.explain(),
-        "a key": _key_row(settings.credential, endpoint),
+        "a key": _key_row(credential, endpoint),
+        "a token": _token_row(credential, endpoint),
         "a model": model or ("not needed" if endpoint.model_in != "body" else "none is set: pass --model"),
     }
     for name, value in rows.items():
@@ -47,7 +52,7 @@ async def doctor(url: str | None, *, model: str | None, call: bool) -> int:
         return 0
     started = time.monotonic()
     try:
-        async with InferenceClient(endpoint, model=model, timeouts=Timeouts(total=30)) as client:
+        async with InferenceClient(endpoint, credential, model=model, timeouts=Timeouts(total=30)) as client:
             completion = await client.complete("ping", max_tokens=1)
     except InferenceError as error:
         console.print(f"the call failed: {error}")
@@ -100,7 +105,15 @@ _NOT_FOUND: Final[Mapping[str, list[str]]] = {
 }
 
 
+def _token_row(credential: str | None, endpoint: Endpoint) -> str:
+    if credential == "default":
+        return "would be used, of DefaultAzureCredential" if endpoint.scope else "cannot be had: no scope is known"
+    return "would not be used; --entra takes one in place of a key" if endpoint.scope else "would not be used"
+
+
 def _key_row(key: str | None, endpoint: Endpoint) -> str:
+    if key == "default":
+        return "would not be used"
     if key is not None:
         return "is set beside it"
     return "is needed, and none is set for this host" if endpoint.is_azure else "none is set, and none is sent"

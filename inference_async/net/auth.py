@@ -1,27 +1,38 @@
 """Credentials to headers.
 
-A credential may be a key, an object with a ``key``, anything with azure-identity's ``get_token``, a callable that
-returns a token, or nothing. It is recognised by its shape, so azure-identity is never imported here.
+A credential may be a key, an object with a ``key``, anything with azure-identity's ``get_token`` or ``get_token_info``,
+a callable that returns a token, the word "default", or nothing. It is recognised by its shape; azure-identity is
+imported only where "default" asks for its `DefaultAzureCredential`, and then by the first call.
+
+No frame of this file holds a token in the clear when an error leaves it: reporters of errors show the locals of frames.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeAlias, cast
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 import anyio.to_thread
 
-from ..errors import ConfigurationError, CredentialError
+from ..errors import ClientClosedError, ConfigurationError, CredentialError, InferenceError
+from ..wire.challenge import claims_in
 from ..wire.endpoints import Endpoint
 from ..wire.request import Secret
+from ..wire.response import excerpt
 
 __all__ = ["Authoriser", "Credential", "authoriser"]
 
+_DEFAULT: Final = "default"
 _REFRESH_BEFORE: Final = 300.0
 """Seconds before its end at which a token is replaced; azure-core's own margin."""
+_TRY_AGAIN: Final = 30.0
+"""Seconds for which a token that could not be replaced, and is good still, is used before the next try."""
 
 
 class KeyCredential(Protocol):
@@ -41,9 +52,17 @@ class TokenCredential(Protocol):
         ...
 
 
+class TokenInfoCredential(Protocol):
+    """An object that gets tokens by azure-core's newer method, which also says when to refresh them."""
+
+    def get_token_info(self, *scopes: str) -> Any:
+        """A token with ``token``, ``expires_on`` and perhaps ``refresh_on``, or an awaitable of one."""
+        ...
+
+
 TokenProvider: TypeAlias = Callable[[], "str | Awaitable[str]"]
-Credential: TypeAlias = "str | KeyCredential | TokenCredential | TokenProvider"
-"""What may stand for a credential."""
+Credential: TypeAlias = "str | KeyCredential | TokenCredential | TokenInfoCredential | TokenProvider"
+"""What may stand for a credential; the text "default" stands for azure-identity's ``DefaultAzureCredential``."""
 
 
 class Authoriser(Protocol):
@@ -52,44 +71,89 @@ class Authoriser(Protocol):
     async def header(self) -> tuple[str, Secret] | None:
         """The header's name and value; None if the endpoint needs none.
 
+        Cancelling it does not disturb other calls that wait for the same token. A credential that blocks runs in a
+        thread, which nothing can stop: then its result is thrown away.
+
         Raises:
             CredentialError: the credential gave no token.
             ConfigurationError: what it gave cannot stand in a header.
         """
         ...
 
+    async def answer(self, challenge: str, refused: str) -> bool:
+        """Meet the challenge of a 401, where that is possible. The caller does this once per call, no more.
 
-def authoriser(credential: Credential | None, endpoint: Endpoint, *, scope: str | None = None) -> Authoriser:
+        Args:
+            challenge: the ``WWW-Authenticate`` header of the answer.
+            refused: the ``Authorization`` header that was refused.
+
+        Returns:
+            Whether `header` gives another value now, with which the call is worth sending again.
+
+        Raises:
+            CredentialError: the credential gave no token with the claims that were asked for.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close a credential that was made here; one that was given is its owner's to close."""
+        ...
+
+
+def authoriser(
+    credential: Credential | None,
+    endpoint: Endpoint,
+    *,
+    scope: str | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Authoriser:
     """The way this credential authorises calls to this endpoint.
+
+    Args:
+        credential: see `Credential`.
+        endpoint: where the calls go: it knows which header carries a key, and which scope a token needs.
+        scope: overrules the endpoint's.
+        clock: seconds since the epoch, by which tokens age.
 
     Raises:
         ConfigurationError: it is no credential, or a key that cannot stand in a header.
     """
     if credential is None:
         return _Nobody()
-    if isinstance(credential, str):
+    is_default = isinstance(credential, str) and credential == _DEFAULT
+    if isinstance(credential, str) and not is_default:
         return _Key(_checked(credential, "key"), endpoint.key_header)
     if isinstance(getattr(credential, "key", None), str):
         return _Key(cast("KeyCredential", credential), endpoint.key_header)
-    if callable(getattr(credential, "get_token", None)):
+    if is_default or _gets_tokens(credential):
         scope = scope or endpoint.scope
         if scope is None:
             raise ConfigurationError("got a token credential for an endpoint with no known scope; say scope=...")
-        return _Token(cast("TokenCredential", credential), scope)
+        return _Token(None if is_default else credential, scope, clock)
     if callable(credential):
         return _Provider(credential)
     raise ConfigurationError(
         f"got a credential of type {type(credential).__name__}, expected a key as text, an object with .key or "
-        ".get_token(), or a callable that returns a token"
+        '.get_token(), a callable that returns a token, or "default"'
     )
 
 
-class _Nobody:
+class _Plain:
+    """What has no answer to a challenge, and nothing to close."""
+
+    async def answer(self, challenge: str, refused: str) -> bool:
+        return False
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _Nobody(_Plain):
     async def header(self) -> None:
         return None
 
 
-class _Key:
+class _Key(_Plain):
     def __init__(self, key: str | KeyCredential, header: str) -> None:
         self._key = key
         self._header = header
@@ -99,58 +163,199 @@ class _Key:
         return self._header, _bearer(key) if self._header == "authorization" else Secret(key)
 
 
-class _Token:
-    def __init__(self, credential: TokenCredential, scope: str) -> None:
-        self._credential = credential
-        self._scope = scope
-        self._value: Secret | None = None
-        self._good_until = 0.0
-        self._lock = asyncio.Lock()
-
-    async def header(self) -> tuple[str, Secret]:
-        if self._value is None or time.time() >= self._good_until:
-            async with self._lock:  # one refresh, however many calls wait for it
-                if self._value is None or time.time() >= self._good_until:
-                    await self._refresh()
-        assert self._value is not None  # noqa: S101  (for the type checkers: _refresh sets it or raises)
-        return "authorization", self._value
-
-    async def _refresh(self) -> None:
-        get_token = self._credential.get_token
-        try:
-            token = await _called(get_token, self._scope)
-            value, expires_on = _checked(token.token, "token"), float(token.expires_on)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise CredentialError(
-                f"the credential {type(self._credential).__name__} gave no token for {self._scope}: "
-                f"{type(error).__name__}; its own error is the cause of this one"
-            ) from error
-        self._value = _bearer(value)
-        self._good_until = expires_on - _REFRESH_BEFORE
-
-
-class _Provider:
+class _Provider(_Plain):
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
 
     async def header(self) -> tuple[str, Secret]:
         try:
-            token = await _called(self._provider)
+            return "authorization", _bearer(_checked(await _called(self._provider), "token"))
+        except ConfigurationError:
+            raise
         except Exception as error:
             raise CredentialError(
                 f"the token provider raised {type(error).__name__}; its own error is the cause of this one"
             ) from error
-        return "authorization", _bearer(_checked(token, "token"))
 
 
-async def _called(function: Callable[..., Any], *args: str) -> Any:
+class _Kept(NamedTuple):
+    """A token in hand; times in seconds since the epoch."""
+
+    header: Secret
+    refresh_at: float
+    ends: float
+
+
+class _Token:
+    """The tokens of one credential for one scope, each kept until shortly before its end.
+
+    One request for a token is made at a time. Who comes meanwhile waits and takes what comes of it, be it a token or a
+    failure; if the call that makes the request is cancelled, the next in line makes its own.
+    """
+
+    def __init__(self, credential: Any, scope: str, clock: Callable[[], float]) -> None:
+        self._credential: Any = credential  # None until the default one is made
+        self._owned = credential is None
+        self._name = "DefaultAzureCredential" if self._owned else type(credential).__name__
+        self._scope = scope
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._token: _Kept | None = None
+        self._requests = 0  # that have ended, well or not
+        self._failure: InferenceError | None = None  # of the last of them
+        self._claims: str | None = None  # of the last challenge
+        self._closed = False
+
+    async def header(self) -> tuple[str, Secret]:
+        token = self._token
+        if token is None or self._clock() >= token.refresh_at:
+            token = await self._renewed()
+        return "authorization", token.header
+
+    async def answer(self, challenge: str, refused: str) -> bool:
+        claims = claims_in(challenge)
+        if claims is None or self._credential is None or not self._asking({"claims": claims})[1]:
+            return False
+        if self._token is None or self._token.header == refused or self._claims != claims:
+            await self._renewed(claims)
+        return True  # else another call has met the same challenge meanwhile
+
+    async def aclose(self) -> None:
+        async with self._lock:
+            self._closed = True
+            credential = self._credential
+            if self._owned and credential is not None:
+                self._credential = None
+                with contextlib.suppress(Exception):  # nobody could do anything about it
+                    await credential.close()
+
+    async def _renewed(self, claims: str | None = None) -> _Kept:
+        """A new token; or the old one, if none is to be had and the service has not refused the old one."""
+        requests = self._requests
+        async with self._lock:
+            if self._requests == requests or claims not in (None, self._claims):
+                await self._request(claims)
+            token, failure = self._token, self._failure
+        if token is not None and (failure is None or (claims is None and self._clock() < token.ends)):
+            return token
+        assert failure is not None  # noqa: S101  (for the type checkers: there is a token or a failure)
+        # One of its own for each call that waited, and without the frames that held what the credential gave.
+        raise type(failure)(failure.message) from failure.__cause__
+
+    async def _request(self, claims: str | None) -> None:
+        """Ask for a token; keep it, or the failure."""
+        self._claims = claims or self._claims
+        try:
+            self._token = await self._asked(claims)
+            self._failure = None
+        except InferenceError as error:
+            self._failure = error.with_traceback(None)  # which would keep this call alive until the next one
+            if self._token is not None:
+                try_again = min(self._clock() + _TRY_AGAIN, self._token.ends)
+                self._token = self._token._replace(refresh_at=try_again)
+        self._requests += 1
+
+    async def _asked(self, claims: str | None) -> _Kept:
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        wanted: dict[str, Any] = {}
+        if self._claims is not None:  # from then on, tokens are asked for as of one who can meet challenges
+            wanted["enable_cae"] = True
+        if claims is not None:
+            wanted["claims"] = claims
+        try:
+            if self._credential is None:
+                self._credential = await anyio.to_thread.run_sync(_default_credential)  # the import takes its time
+            method, keywords = self._asking(wanted)
+            return _kept(await _called(method, self._scope, **keywords))
+        except (ConfigurationError, CredentialError):
+            raise
+        except Exception as error:
+            raise CredentialError(
+                f"the credential {self._name} gave no token for {self._scope}: {self._said(error)}"
+            ) from error
+
+    def _asking(self, wanted: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The method to ask, and what is wanted in the way the method takes it, as far as it does."""
+        newer = getattr(self._credential, "get_token_info", None)
+        if callable(newer):
+            return newer, {"options": wanted} if wanted and _takes(newer, "options") else {}
+        older = self._credential.get_token
+        return older, {name: value for name, value in wanted.items() if _takes(older, name)}
+
+    def _said(self, error: Exception) -> str:
+        if type(error).__module__.partition(".")[0] != "azure":
+            return f"{type(error).__name__}; its own error is the cause of this one"
+        _drop_frames(error)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        what_to_do = (
+            "sign in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
+            if self._name == "DefaultAzureCredential"
+            else "check the identity that it stands for"
+        )
+        return f"{excerpt(lines[0].encode())}; {what_to_do}; its own error, the cause of this one, says more"
+
+
+def _gets_tokens(credential: object) -> bool:
+    return any(callable(getattr(credential, name, None)) for name in ("get_token_info", "get_token"))
+
+
+def _default_credential() -> Any:
+    try:
+        from azure.identity.aio import DefaultAzureCredential
+    except ImportError as error:
+        raise CredentialError(
+            'got credential="default", which takes azure-identity, and it cannot be imported; '
+            "install it with `pip install azure-identity`"
+        ) from error
+    return DefaultAzureCredential()
+
+
+async def _called(function: Callable[..., Any], *args: str, **keywords: Any) -> Any:
     """What a function of the user's returns; one that may block runs in a thread."""
     if inspect.iscoroutinefunction(function):
-        return await function(*args)
-    result = await anyio.to_thread.run_sync(function, *args)
+        return await function(*args, **keywords)
+    result = await anyio.to_thread.run_sync(partial(function, *args, **keywords))
     return await result if inspect.isawaitable(result) else result
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes a keyword argument of this name."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # it has no signature that can be read
+        return False
+    return any(
+        each.kind is each.VAR_KEYWORD
+        or (each.name == name and each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD))
+        for each in parameters
+    )
+
+
+def _kept(token: Any) -> _Kept:
+    header = _bearer(_checked(getattr(token, "token", None), "token"))
+    ends = _seconds(getattr(token, "expires_on", None))
+    refresh_on = _seconds(getattr(token, "refresh_on", None))
+    if ends is None:
+        raise CredentialError("the credential gave a token that does not say when it ends; expected expires_on=")
+    refresh_at = ends - _REFRESH_BEFORE
+    return _Kept(header, refresh_at if refresh_on is None else min(refresh_at, refresh_on), ends)
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        seconds = float(cast("float", value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _drop_frames(error: BaseException) -> None:
+    """Forget the tracebacks of azure-identity's errors: frames of it hold client secrets, and its words say enough."""
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def _bearer(value: str) -> Secret:
@@ -160,7 +365,10 @@ def _bearer(value: str) -> Secret:
 def _checked(value: object, what: str) -> Secret:
     """The value, if it can stand in a header; it is never quoted."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"got a {what} of type {type(value).__name__}, expected text")
+        kind = type(value).__name__
+        del value
+        raise ConfigurationError(f"got a {what} of type {kind}, expected text")
+    value = Secret(value)
     if not value:
         raise ConfigurationError(f"got an empty {what}")
     if "\n" in value or "\r" in value:
@@ -173,4 +381,4 @@ def _checked(value: object, what: str) -> Secret:
         raise ConfigurationError(f"got a {what} that begins with 'Bearer '; pass what follows it")
     if not value.isascii() or not value.isprintable():
         raise ConfigurationError(f"got a {what} with a non-Latin or control character, expected printable ASCII")
-    return Secret(value)
+    return value

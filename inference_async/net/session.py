@@ -10,6 +10,8 @@ import platform
 import uuid
 from typing import Any, Final
 
+import msgspec
+
 from .._version import __version__
 from ..errors import (
     APIConnectionError,
@@ -204,19 +206,24 @@ class Session:
     async def _exchange(
         self, call: Call, client_request_id: str, deadlines: Deadlines, timeouts: Timeouts, limits: Limits
     ) -> Exchange:
-        call, secrets = await self._authorised(call, client_request_id)
-        if self.closed:
-            raise _closed()
-        reply = await self._transport.send(call, connect_timeout=timeouts.connect)
-        elapsed = asyncio.get_running_loop().time() - deadlines.started
-        if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
-            meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
-            return Exchange(reply, meta, call.url, secrets)
-        try:
-            body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
-        finally:
-            reply.close()
-        raise error_from(status=reply.status, headers=reply.headers, body=body, url=call.url, secrets=secrets)
+        challenged = False
+        while True:
+            sent, secrets = await self._authorised(call, client_request_id)
+            if self.closed:
+                raise _closed()
+            reply = await self._transport.send(sent, connect_timeout=timeouts.connect)
+            elapsed = asyncio.get_running_loop().time() - deadlines.started
+            if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
+                meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
+                return Exchange(reply, meta, call.url, secrets)
+            try:
+                body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
+            finally:
+                reply.close()
+            if reply.status == 401 and not challenged and await self._answered(call, sent, reply):
+                challenged = True
+                continue
+            raise error_from(status=reply.status, headers=reply.headers, body=body, url=call.url, secrets=secrets)
 
     async def aclose(self) -> None:
         """Close for good; calls under way end in a `ClientClosedError`.
@@ -230,16 +237,30 @@ class Session:
         for scope in self._sending:
             if not scope.expired():
                 scope.reschedule(0.0)
-        await self._transport.aclose()
+        try:
+            await self._transport.aclose()
+        finally:
+            await self._auth.aclose()
 
     async def _authorised(self, call: Call, client_request_id: str) -> tuple[Call, tuple[str, ...]]:
         headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: client_request_id, **call.headers}
-        if not any(isinstance(value, Secret) for value in headers.values()):  # the call may bring a credential
+        if not _brings_credential(call):
             header = await self._auth.header()
             if header is not None:
                 headers[header[0]] = header[1]
         secrets = tuple(Secret(value.rpartition(" ")[2]) for value in headers.values() if isinstance(value, Secret))
-        return Call(method=call.method, url=call.url, headers=headers, body=call.body), secrets
+        return msgspec.structs.replace(call, headers=headers), secrets
+
+    async def _answered(self, call: Call, sent: Call, reply: Reply) -> bool:
+        """Whether a 401 was a challenge, and there is a new token that meets it."""
+        challenge = reply.headers.get("www-authenticate")
+        if challenge is None or _brings_credential(call):
+            return False
+        return await self._auth.answer(challenge, sent.headers.get("authorization", ""))
+
+
+def _brings_credential(call: Call) -> bool:
+    return any(isinstance(value, Secret) for value in call.headers.values())
 
 
 async def _read_up_to(reply: Reply, limit: int) -> tuple[bytes, bool]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from inference_async import Endpoint, InferenceError
 from inference_async.cli.doctor import diagnosis, doctor
 from inference_async.emulator import Emulator
 from inference_async.wire.response import error_from
+from tests.identity import VARIABLES, Entra, Model
 
 V1 = Endpoint.parse("https://r.services.ai.azure.com/openai/v1")
 MODELS = Endpoint.parse("https://r.services.ai.azure.com/models")
@@ -28,6 +31,7 @@ async def test_an_endpoint_given(capsys: pytest.CaptureFixture[str]) -> None:
         "https://r.openai.azure.com/openai/deployments/d/chat/completions",
         "2024-10-21",
         "is needed, and none is set for this host",
+        "would not be used; --entra takes one in place of a key",
         "not needed",
     ):
         assert words in said
@@ -61,6 +65,36 @@ async def test_a_call_that_fails(
     assert "the call failed: got 401" in said
     assert "a key of another resource" in said
     assert "wrong-key" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (MODELS.base, "a token             would be used, of DefaultAzureCredential"),
+        ("http://localhost/v1", "a token             cannot be had: no scope is known"),
+    ],
+)
+async def test_a_token_in_place_of_a_key(
+    url: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "secret-key-7")
+    assert await doctor(url, model="m", call=False, entra=True) == 0
+    said = capsys.readouterr().out
+    assert words in said
+    assert "a key               would not be used" in said
+
+
+async def test_a_call_with_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    async with Entra(tmp_path) as entra, Model() as model:
+        for name, value in entra.app_service.items():
+            monkeypatch.setenv(name, value)
+        assert await doctor(f"{model.url}/models", model="m", call=True, entra=True) == 0
+    assert "the call succeeded" in capsys.readouterr().out
+    assert model.bearers == ["secret-token-1"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import assert_type
 
+import azure.identity.aio
+from azure.core.credentials import AzureKeyCredential
+
 from inference_async import (
     AssistantMessage,
     ChatCompletion,
@@ -50,6 +53,11 @@ async def clients() -> None:
         assert_type(client, InferenceClient)
         assert_type(client.with_options(timeouts=Timeouts(total=None)), InferenceClient)
         assert_type(client.endpoint, Endpoint)
+    InferenceClient(credential="default")
+    InferenceClient(credential=AzureKeyCredential("key"))
+    InferenceClient(credential=lambda: "token")
+    InferenceClient(credential=azure.identity.ManagedIdentityCredential())
+    InferenceClient(credential=azure.identity.aio.ManagedIdentityCredential())
     async with Emulator() as emulator:
         assert_type(emulator.models_url, str)
 
