@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..types.base import is_array, is_object
 from .patterns import text_for
-from .schemas import Schema, fits, merged, resolved
+from .schemas import Schema, fits, merged, number_fits, resolved
 
 __all__ = ["instance_of"]
 
@@ -291,7 +291,7 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
     for at in range(_MOST_TRIES):
         value = (first + at * direction) * step if step else low or Fraction(0)
         number = int(value) if value.denominator == 1 else float(value)
-        if fits(number, {key: value for key, value in schema.items() if key != "$ref"}, True):
+        if number_fits(number, schema):
             return number
     raise ValueError("found no number in the bounds")
 

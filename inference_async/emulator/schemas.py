@@ -8,14 +8,14 @@ nothing here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from ..types.base import is_array, is_object
 
-__all__ = ["Schema", "fits", "merged", "resolved", "type_of"]
+__all__ = ["Schema", "fits", "merged", "number_fits", "resolved", "type_of"]
 
 Schema: TypeAlias = dict[str, Any] | bool
 """An object of keywords; true fits anything, false nothing."""
@@ -118,13 +118,13 @@ def fits(value: Any, schema: Schema, root: Schema) -> bool:
 
 
 def _combined(value: Any, schema: Mapping[str, Any], root: Schema) -> bool:
-    def how_many(name: str) -> int:
-        return sum(fits(value, branch, root) for branch in schema[name])
+    def each(name: str) -> Iterator[bool]:
+        return (fits(value, branch, root) for branch in schema[name])
 
     return (
-        ("allOf" not in schema or how_many("allOf") == len(schema["allOf"]))
-        and ("anyOf" not in schema or how_many("anyOf") > 0)
-        and ("oneOf" not in schema or how_many("oneOf") == 1)
+        ("allOf" not in schema or all(each("allOf")))
+        and ("anyOf" not in schema or any(each("anyOf")))
+        and ("oneOf" not in schema or sum(each("oneOf")) == 1)
         and ("not" not in schema or not fits(value, schema["not"], root))
     )
 
@@ -133,7 +133,7 @@ def _of_kind(value: Any, schema: Mapping[str, Any], root: Schema) -> bool:
     if isinstance(value, bool) or value is None:
         return True
     if isinstance(value, int | float):
-        return _number_fits(value, schema)
+        return number_fits(value, schema)
     if isinstance(value, str):
         pattern = schema.get("pattern")
         return _sized(len(value), schema, "Length") and (pattern is None or re.search(pattern, value) is not None)
@@ -157,7 +157,8 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _number_fits(value: float, schema: Mapping[str, Any]) -> bool:
+def number_fits(value: float, schema: Mapping[str, Any]) -> bool:
+    """Whether a number is in the bounds of a schema, and a multiple of what it should be."""
     step = schema.get("multipleOf")
     return (
         ("minimum" not in schema or value >= schema["minimum"])
