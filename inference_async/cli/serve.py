@@ -32,6 +32,10 @@ async def serve(*, port: int, key: str | None, script: Path | None, pace: float)
             break
     async with emulator:
         click.echo(f"emulator at {emulator.models_url} and {emulator.openai_url}")
+        further = (emulator.deployment_url("NAME"), emulator.serverless_url, emulator.managed_url, emulator.generic_url)
+        paths = ", ".join(url.removeprefix(emulator.url) for url in further)
+        front = emulator.front_url.removeprefix(emulator.url)
+        click.echo(f"also at {paths}, and {front} with the key in Ocp-Apim-Subscription-Key")
         click.echo("no model behind it: answers come from a script; stop it with Ctrl-C; for other programs:")
         click.echo(f"  export AZURE_INFERENCE_ENDPOINT={emulator.models_url}")
         click.echo(f"  export AZURE_INFERENCE_CREDENTIAL={shlex.quote(key or 'any')}")

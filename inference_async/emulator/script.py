@@ -15,18 +15,17 @@ A script is a JSON file of this shape; everything but ``rules`` may be left out:
       ]
     }
 
-The first rule whose ``match`` fits answers. No rule, no problem: the last user message is said back.
+The first rule whose ``match`` fits answers. No rule, no problem: see `improvised`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -34,8 +33,9 @@ from ..errors import ConfigurationError
 from ..types import ToolCall, Usage
 from ..types.base import is_object
 from ..types.messages import text_of
+from .improvised import calls_for, improvised
 
-__all__ = ["Answer", "Match", "Model", "Pace", "Rule", "Script", "tokens_of"]
+__all__ = ["Answer", "Match", "Model", "ModelInfo", "Pace", "Rule", "Script", "tokens_of"]
 
 _TOKEN: Final = re.compile(r"\s*(?:\w{1,6}|[^\w\s]+)|\s+")
 
@@ -90,20 +90,35 @@ class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         content: the text; null beside tool calls if need be.
         tokens: the same text cut by hand; else it is cut at words and marks.
         tool_calls: the calls the model asks for.
+        call_tools: calls made up from the request, in place of `tool_calls`, with arguments that satisfy each tool's
+            schema: ``offered`` calls each tool offered once, a list calls those it names, offered or not. Where the
+            last message is a tool's result, the results are said back instead, so that the turn ends.
         finish_reason: ``stop``, or ``tool_calls`` if there are some, unless said otherwise.
         usage: what it costs; counted from the tokens if left out.
         refused: content safety refuses the prompt, for these categories.
         filtered: content safety cuts the answer after so many tokens.
+        late_filter: content safety looks at a stream after it was sent, as the asynchronous filter does: what it finds
+            comes in chunks of its own, and if it cuts the answer, what comes after the cut has been sent already.
+        annotate: content safety says what it saw in the prompt and in the answer, although nothing was amiss. Like
+            `late_filter`, it means nothing to endpoints that are not Azure's.
+        reasoning: what the model thinks before it answers.
+        reasoning_as: where it says so: in a field of that name, in ``<think>`` tags before the content, or in content
+            that is a list of parts.
         pace: how fast it streams, in place of the script's own.
     """
 
     content: str | None = ""
     tokens: list[str] | None = None
     tool_calls: list[ToolCall] = []
+    call_tools: Literal["offered"] | list[str] | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     refused: dict[str, Any] | None = None
-    filtered: int | None = None
+    filtered: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    late_filter: bool = False
+    annotate: bool = False
+    reasoning: str = ""
+    reasoning_as: Literal["reasoning_content", "reasoning", "think_tags", "parts"] = "reasoning_content"
     pace: Pace | None = None
 
 
@@ -121,12 +136,30 @@ class Model(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     unsupported: list[str] = []
 
 
+class ModelInfo(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What ``/info`` says of the one model behind a serverless endpoint or managed compute."""
+
+    model_name: str = "demo"
+    model_type: str = "chat_completion"
+    model_provider_name: str = "emulator"
+
+
 class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Rules, in the order they are tried."""
+    """Rules, in the order they are tried.
+
+    Attributes:
+        models: what models cannot do, by their names.
+        pace: how fast all answers stream that say nothing else.
+        annotate: all answers are annotated; see `Answer`.
+        info: the model where an endpoint has only one.
+        about: for whoever reads the script.
+    """
 
     rules: list[Rule] = []
     models: dict[str, Model] = {}
     pace: Pace = msgspec.field(default_factory=Pace)
+    annotate: bool = False
+    info: ModelInfo = msgspec.field(default_factory=ModelInfo)
     about: str = ""
 
     @classmethod
@@ -161,14 +194,26 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             raise ConfigurationError(f"got what is no script: {error}; see the docstring of Script") from None
 
     def answer_to(self, body: Mapping[str, Any]) -> Answer:
-        """The answer of the first rule that fits, or the last user message said back."""
+        """The answer of the first rule that fits, else one made up; see `improvised`.
+
+        Raises:
+            Refusal: a schema in the request is none that anything fits.
+        """
         for rule in self.rules:
             if rule.match.fits(body):
-                return rule.answer
-        said = [text_of(message.get("content")) for message in body["messages"] if message.get("role") == "user"]
-        text = said[-1] if said else ""
-        wants_json = _field(body.get("response_format"), "type") == "json_object"
-        return Answer(content=json.dumps({"echo": text}, ensure_ascii=False) if wants_json else text)
+                return _with_calls(rule.answer, body)
+        made = improvised(body)
+        return Answer(content=made.content, tool_calls=made.tool_calls)
+
+
+def _with_calls(answer: Answer, body: Mapping[str, Any]) -> Answer:
+    if answer.call_tools is None:
+        return answer
+    if body["messages"][-1].get("role") == "tool":
+        return msgspec.structs.replace(answer, content=improvised(body).content)
+    calls = calls_for(body, answer.call_tools)
+    content = answer.content if calls or answer.content else improvised(body).content
+    return msgspec.structs.replace(answer, content=content, tool_calls=calls)
 
 
 def tokens_of(text: str) -> list[str]:

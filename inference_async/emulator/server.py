@@ -1,4 +1,4 @@
-"""The emulator's HTTP side: an aiohttp server on loopback that asks `replies` what to say."""
+"""The emulator's HTTP side: an aiohttp server on loopback that asks `operations` what to say."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 from aiohttp import web
 
 from ..errors import ConfigurationError
-from ..wire.endpoints import Dialect
 from ..wire.sse import encode_event
-from .checks import Refusal, check_api_version, check_body, check_key
-from .replies import reply_to
+from .access import Access, Tokens, check_access, check_api_version
+from .operations import answered, headers_of
+from .refusals import Refusal
 from .script import Script
+from .ways import WAYS, Operation, Way
 
 __all__ = ["Emulator"]
 
 _MAX_REQUEST: Final = 64 * 1024 * 1024
+_NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Emulator:
-    """A server on loopback that speaks `/models` and `/openai/v1`, answering from a script.
+    """A server on loopback that speaks every dialect of the API, each under its own address, answering from a script.
 
     ::
 
@@ -36,7 +40,10 @@ class Emulator:
 
     Args:
         script: what it answers; the script that ships with the package if left out.
-        key: the key it asks for, as ``api-key`` or bearer; None lets everybody in.
+        key: the key it asks for, in the header where the dialect has it; None lets everybody in, unless `tokens` says
+            who may come.
+        tokens: the Entra ID tokens it takes beside the key, or what says whether it takes one.
+        challenge: token -> claims as JSON: such a token is answered with a claims challenge, as one that was revoked.
         port: where it listens; 0 takes a free port.
         pace: a factor on the delays of the script: 1 is as written, 0 is without any.
         log: told in one line of each request that was answered.
@@ -50,6 +57,8 @@ class Emulator:
         script: Script | None = None,
         *,
         key: str | None = "emulator-key",
+        tokens: Tokens | None = None,
+        challenge: Mapping[str, str] = _NOBODY,
         port: int = 0,
         pace: float = 1.0,
         log: Callable[[str], None] | None = None,
@@ -57,6 +66,7 @@ class Emulator:
         self.script = script or Script.shipped()
         self.key = key
         self.requests = 0
+        self._access = Access(key, tokens, challenge)
         self._port = port
         self._pace = pace
         self._log = log
@@ -69,8 +79,10 @@ class Emulator:
             ConfigurationError: the port is taken, or not to be had.
         """
         app = web.Application(client_max_size=_MAX_REQUEST)
-        app.router.add_post("/models/chat/completions", self._models)
-        app.router.add_post("/openai/v1/chat/completions", self._openai_v1)
+        for way in WAYS:
+            for operation in way.operations:
+                method = "GET" if operation == "info" else "POST"
+                app.router.add_route(method, f"{way.path}/{operation}", partial(self._answer, way, operation))
         app.router.add_route("*", "/{path:.*}", self._nowhere)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
@@ -107,7 +119,7 @@ class Emulator:
 
     @property
     def models_url(self) -> str:
-        """Its endpoint in the Model Inference dialect."""
+        """Its endpoint in the Model Inference dialect; a key goes in ``api-key``."""
         return f"{self.url}/models"
 
     @property
@@ -115,11 +127,32 @@ class Emulator:
         """Its endpoint in the dialect of `/openai/v1`."""
         return f"{self.url}/openai/v1"
 
-    async def _models(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, "models")
+    def deployment_url(self, name: str) -> str:
+        """The endpoint of a deployment of Azure OpenAI, whose name stands in the path; it needs a dated api-version."""
+        return f"{self.url}/openai/deployments/{quote(name, safe='')}"
 
-    async def _openai_v1(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, "openai-v1")
+    @property
+    def serverless_url(self) -> str:
+        """Its endpoint as a serverless one, with one model; a key goes as a bearer."""
+        return f"{self.url}/serverless"
+
+    @property
+    def managed_url(self) -> str:
+        """Its endpoint as managed compute, with one model; a key goes as a bearer."""
+        return f"{self.url}/managed"
+
+    @property
+    def generic_url(self) -> str:
+        """Its endpoint as any server that speaks OpenAI's API; a key goes as a bearer."""
+        return f"{self.url}/v1"
+
+    @property
+    def front_url(self) -> str:
+        """Its `/openai/v1` behind an API Management front, whose key goes in ``Ocp-Apim-Subscription-Key``.
+
+        The same front has ``/apim/models`` and ``/apim/openai/deployments/NAME``.
+        """
+        return f"{self.url}/apim/openai/v1"
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
         text = f"no such route; this emulator speaks POST {self.models_url}/chat/completions and POST {self.openai_url}"
@@ -130,32 +163,45 @@ class Emulator:
         if self._log is not None:
             self._log(f"{status} {request.method} {request.path}" + (f" {what}" if what else ""))
 
-    async def _answer(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
+    async def _answer(self, way: Way, operation: Operation, request: web.Request) -> web.StreamResponse:
         self.requests += 1
         headers = {"x-request-id": str(uuid.uuid4()), "x-ms-region": "loopback"}
         client_id = request.headers.get("x-ms-client-request-id")
         if client_id:
             headers["x-ms-client-request-id"] = client_id
+        deployment = request.match_info.get("name")
         try:
-            check_key(dialect, request.headers, self.key)
-            check_api_version(dialect, request.query.get("api-version"))
-            body = check_body(dialect, await _json(request), request.headers.get("extra-parameters"), self.script)
-            reply = reply_to(dialect, body, self.script)
+            check_access(way.dialect, request.headers, self._access, front=way.front)
+            check_api_version(way.dialect, request.query.get("api-version"))
+            answer = answered(
+                way,
+                operation,
+                await _json(request),
+                deployment=deployment,
+                mode=request.headers.get("extra-parameters"),
+                script=self.script,
+            )
         except Refusal as refusal:
             if refusal.code:
                 headers["x-ms-error-code"] = refusal.code
             self._tell(request, refusal.status)
-            return web.json_response(refusal.body, status=refusal.status, headers=headers)
-        self._tell(request, 200, f"{body['model']}{', streamed' if body.get('stream') else ''}")
-        if not body.get("stream"):
-            await asyncio.sleep(sum(delay for delay, _ in reply.chunks[:1]) * self._pace)
-            return web.json_response(reply.whole, headers=headers)
+            return web.json_response(refusal.body, status=refusal.status, headers={**headers, **refusal.headers})
+        self._tell(request, 200, answer.about)
+        headers |= headers_of(way, answer, request.headers, deployment=deployment)
+        if answer.chunks is not None:
+            return await self._stream(request, answer.chunks, headers)
+        await asyncio.sleep(answer.seconds * self._pace)
+        return web.json_response(answer.whole, headers=headers)
+
+    async def _stream(
+        self, request: web.Request, chunks: list[tuple[float, dict[str, Any]]], headers: dict[str, str]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={**headers, "cache-control": "no-cache"})
         response.content_type = "text/event-stream"
         response.charset = "utf-8"
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the caller has gone, and that is no fault of anyone's
-            for delay, chunk in reply.chunks:
+            for delay, chunk in chunks:
                 if delay * self._pace:
                     await asyncio.sleep(delay * self._pace)
                 await response.write(encode_event(json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))))

@@ -205,10 +205,14 @@ async def test_a_terminal_gets_no_control_characters() -> None:
 async def test_serve_until_told_to_stop(number: signal.Signals) -> None:
     async with running("serve", "--port", "0", "--key", "k 1", "--pace", "0") as process:
         assert process.stdout is not None
-        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(5)]
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(6)]
         found = re.fullmatch(r"emulator at (http://127\.0\.0\.1:\d+/models) and (http\S+/openai/v1)\n", lines[0])
         assert found
-        assert lines[2:] == [
+        assert lines[1] == (
+            "also at /openai/deployments/NAME, /serverless, /managed, /v1, "
+            "and /apim/openai/v1 with the key in Ocp-Apim-Subscription-Key\n"
+        )
+        assert lines[3:] == [
             f"  export AZURE_INFERENCE_ENDPOINT={found[1]}\n",
             "  export AZURE_INFERENCE_CREDENTIAL='k 1'\n",
             "  export AZURE_INFERENCE_MODEL=demo\n",

@@ -1,0 +1,301 @@
+"""A value that a JSON Schema asks for: always the same one for the same schema.
+
+Where a schema leaves a choice, the first thing that fits is taken: `const`, then `enum`, then a `default` or an example
+that fits; the first branch that can be ended; every property that can be had; one item where there may be none. A
+recursive type is entered once: inside itself it is ended by the shortest way out, another branch, an empty array, an
+optional property left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from ..types.base import is_array, is_object
+from .patterns import text_for
+from .schemas import Schema, fits, merged, number_fits, resolved
+
+__all__ = ["instance_of"]
+
+_FORMATS: Final[Mapping[str, str]] = {
+    "date-time": "2026-01-01T00:00:00Z",
+    "date": "2026-01-01",
+    "time": "00:00:00Z",
+    "duration": "P1D",
+    "email": "someone@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/",
+    "uri-reference": "/",
+    "iri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "json-pointer": "/a",
+    "regex": ".*",
+    "byte": "YQ==",
+}
+_KEYWORDS: Final = (
+    ("object", ("properties", "required", "additionalProperties", "minProperties")),
+    ("array", ("items", "prefixItems", "minItems", "maxItems")),
+    ("number", ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
+)
+_MOST_STEPS: Final = 20_000  # a schema must not choose how long this takes
+_MOST_TRIES: Final = 100
+_MOST_MADE: Final = 100_000  # ... nor how much it makes: characters of a text, items of an array
+
+
+class _EndlessError(ValueError):
+    """The type is inside itself here: another way must be taken."""
+
+
+def instance_of(schema: Schema, *, name: str = "text") -> Any:
+    """A value that fits the schema.
+
+    Args:
+        schema: a JSON Schema; the keywords known are those of `schemas`, and ``format``.
+        name: what a text says where the schema does not care; in an object, each text says its property's name.
+
+    Raises:
+        ValueError: no value was found; the message names the reason.
+    """
+    try:
+        return _made(schema, name)
+    except (TypeError, AttributeError, KeyError, RecursionError, re.error) as error:
+        raise ValueError(f"got what is no schema: {type(error).__name__}") from None
+
+
+def _made(schema: Schema, name: str) -> Any:
+    reason = "nothing fits it"
+    for everything in (True, False):
+        try:
+            value = _Maker(schema, everything=everything).value(schema, name, frozenset())
+        except ValueError as error:
+            reason = str(error)
+            continue
+        if fits(value, schema, schema):
+            return value
+    raise ValueError(reason)
+
+
+class _Maker:
+    """Makes a value, depth first.
+
+    Args:
+        root: the document that references point into.
+        everything: with the properties that need not be there.
+    """
+
+    def __init__(self, root: Schema, *, everything: bool) -> None:
+        self._root = root
+        self._everything = everything
+        self._steps = 0
+
+    def value(self, schema: Schema, name: str, inside: frozenset[str]) -> Any:
+        """The first value that fits; `inside` are the references that are being followed.
+
+        Raises:
+            ValueError: there is none that it finds.
+        """
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            raise ValueError("the schema is too large")
+        if schema is True:
+            return name
+        if not is_object(schema):
+            raise ValueError("nothing fits a part of the schema")
+        problem = ValueError("nothing fits a part of the schema")
+        for branch, entered in self._branches(schema, inside):
+            try:
+                for value in self._values(branch, name, entered):
+                    if fits(value, schema, self._root):
+                        return value
+            except ValueError as error:
+                problem = error
+        raise problem
+
+    def _branches(self, schema: dict[str, Any], inside: frozenset[str]) -> Iterator[tuple[Schema, frozenset[str]]]:
+        """The schema without references, alternatives and conjunctions, once for each alternative.
+
+        Conjunctions come last: `merged` leaves what it cannot join, a second set of alternatives, in one.
+        """
+        if "$ref" in schema:
+            ref: str = schema["$ref"]
+            if ref in inside:
+                raise _EndlessError(f"the type {ref} is inside itself, and there is no way out")
+            rest = {key: value for key, value in schema.items() if key != "$ref"}
+            yield from self._parts(merged(rest, resolved(ref, self._root)), inside | {ref})
+        elif "anyOf" in schema or "oneOf" in schema:
+            kind = "anyOf" if "anyOf" in schema else "oneOf"
+            rest = {key: value for key, value in schema.items() if key != kind}
+            for part in schema[kind]:
+                try:
+                    yield from self._parts(merged(rest, part), inside)
+                except _EndlessError:
+                    continue
+        elif "allOf" in schema:
+            whole: Schema = {key: value for key, value in schema.items() if key != "allOf"}
+            for part in schema["allOf"]:
+                whole = merged(whole, part)
+            yield from self._parts(whole, inside)
+        else:
+            yield schema, inside
+
+    def _parts(self, schema: Schema, inside: frozenset[str]) -> Iterator[tuple[Schema, frozenset[str]]]:
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            raise ValueError("the schema is too large")
+        if is_object(schema):
+            yield from self._branches(schema, inside)
+        else:
+            yield schema, inside
+
+    def _values(self, schema: Schema, name: str, inside: frozenset[str]) -> Iterator[Any]:
+        """What may fit, the likeliest first."""
+        if not is_object(schema):
+            yield self.value(schema, name, inside)
+            return
+        if "const" in schema:
+            yield schema["const"]
+            return
+        if "enum" in schema:
+            yield from schema["enum"]
+            return
+        if "default" in schema:
+            yield schema["default"]
+        examples = schema.get("examples")
+        yield from examples if is_array(examples) else []
+        types = schema.get("type", _types_meant(schema))
+        problem: ValueError | None = None
+        for kind in [types] if isinstance(types, str) else sorted(types, key="null".__eq__):
+            try:
+                yield self._of_type(kind, schema, name, inside)
+                if kind == "number":
+                    yield 0.5  # where an integer is something else
+            except ValueError as error:
+                problem = error
+        if problem is not None:
+            raise problem
+
+    def _of_type(self, kind: str, schema: dict[str, Any], name: str, inside: frozenset[str]) -> Any:
+        if kind == "object":
+            return self._object(schema, inside)
+        if kind == "array":
+            return self._array(schema, name, inside)
+        if kind == "string":
+            return _text(schema, name)
+        if kind in ("integer", "number"):
+            return _number(schema, whole=kind == "integer")
+        if kind in ("boolean", "null"):
+            return True if kind == "boolean" else None
+        raise ValueError(f"got the type {kind!r}, which JSON does not have")
+
+    def _object(self, schema: dict[str, Any], inside: frozenset[str]) -> dict[str, Any]:
+        properties: dict[str, Schema] = schema.get("properties", {})
+        required: list[str] = schema.get("required", [])
+        further: Schema = schema.get("additionalProperties", True)
+        made: dict[str, Any] = {}
+        for name, part in properties.items():
+            if name in required:
+                made[name] = self.value(part, name, inside)
+            elif self._everything and len(made) < schema.get("maxProperties", math.inf):
+                try:
+                    made[name] = self.value(part, name, inside)
+                except ValueError:
+                    continue
+        for name in required:
+            if name not in made:
+                made[name] = self.value(further, name, inside)
+        optional = [name for name in made if name not in required]
+        while len(made) > schema.get("maxProperties", math.inf) and optional:
+            del made[optional.pop()]
+        for name, part in properties.items():
+            if len(made) < schema.get("minProperties", 0) and name not in made:
+                made[name] = self.value(part, name, inside)
+        for number in range(min(schema.get("minProperties", 0), _MOST_MADE) - len(made)):
+            made[f"key{number + 1}"] = self.value(further, f"key{number + 1}", inside)
+        return made
+
+    def _array(self, schema: dict[str, Any], name: str, inside: frozenset[str]) -> list[Any]:
+        first: list[Schema] = schema.get("prefixItems", [])
+        rest: Schema = schema.get("items", True)
+        low: int = schema.get("minItems", 0)
+        high: float = schema.get("maxItems", math.inf)
+        if low > _MOST_MADE:
+            raise ValueError("the schema asks for too much")
+        wanted = min(max(low, len(first), 1 if "items" in schema else 0), high)
+        made: list[Any] = []
+        unique = bool(schema.get("uniqueItems"))
+        while len(made) < wanted:
+            part = first[len(made)] if len(made) < len(first) else rest
+            try:
+                made.append(self._another(part, name, made, inside) if unique else self.value(part, name, inside))
+            except ValueError:
+                if len(made) >= low:
+                    break
+                raise
+        return made
+
+    def _another(self, schema: Schema, name: str, made: list[Any], inside: frozenset[str]) -> Any:
+        """A value that is not among those made."""
+        if made:
+            schema = merged(schema, {"not": {"enum": made}})
+        try:
+            return self.value(schema, f"{name}{len(made) + 1}" if made else name, inside)
+        except ValueError:
+            numbers: Schema = {"minimum": max((v for v in made if isinstance(v, int | float)), default=0) + 1}
+            return self.value(merged(schema, numbers), name, inside)
+
+
+def _types_meant(schema: Mapping[str, Any]) -> list[str]:
+    """What a schema without a type may be, the likeliest first."""
+    meant = [kind for kind, keys in _KEYWORDS if any(key in schema for key in keys)]
+    return [
+        *meant,
+        *(kind for kind in ("string", "integer", "boolean", "object", "array", "null") if kind not in meant),
+    ]
+
+
+def _text(schema: Mapping[str, Any], name: str) -> str:
+    low: int = schema.get("minLength", 0)
+    high: int | None = schema.get("maxLength")
+    if low > _MOST_MADE:
+        raise ValueError("the schema asks for too much")
+    if "pattern" in schema:
+        return text_for(schema["pattern"], at_least=low, at_most=high)
+    if schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
+    text = name or "text"
+    while len(text) < low:
+        text += f" {name or 'text'}"
+    return text if high is None else text[:high]
+
+
+def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
+    """Zero if it may be, else the nearest to it that may."""
+    low = _bound(schema, "minimum", "exclusiveMinimum", max)
+    high = _bound(schema, "maximum", "exclusiveMaximum", min)
+    step = Fraction(str(schema.get("multipleOf", 0)))
+    if whole:
+        step = Fraction(step.numerator or 1)
+    elif not step:
+        step = min(Fraction(1), (high - low) / 4) if low is not None and high is not None else Fraction(1)
+    first = 0
+    if low is not None and low > 0:
+        first = math.ceil(low / step) if step else 0
+    elif high is not None and high < 0:
+        first = math.floor(high / step) if step else 0
+    direction = 1 if low is not None and low >= 0 else -1
+    for at in range(_MOST_TRIES):
+        value = (first + at * direction) * step if step else low or Fraction(0)
+        number = int(value) if value.denominator == 1 else float(value)
+        if number_fits(number, schema):
+            return number
+    raise ValueError("found no number in the bounds")
+
+
+def _bound(schema: Mapping[str, Any], name: str, exclusive: str, tighter: Callable[..., Any]) -> Fraction | None:
+    given = [Fraction(str(schema[key])) for key in (name, exclusive) if key in schema]
+    return tighter(given) if given else None

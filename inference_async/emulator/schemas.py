@@ -1,0 +1,200 @@
+"""JSON Schema, as far as the emulator needs it: what a reference means, what two schemas are together, what fits.
+
+The keywords known are those of structured output: type, enum, const, properties, required, additionalProperties, items,
+prefixItems, the bounds of numbers, texts, arrays and objects, pattern, anyOf, oneOf, allOf, not, $ref. Others say
+nothing here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+from ..types.base import is_array, is_object
+
+__all__ = ["Schema", "fits", "merged", "number_fits", "resolved", "type_of"]
+
+Schema: TypeAlias = dict[str, Any] | bool
+"""An object of keywords; true fits anything, false nothing."""
+
+_HIGHEST: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+_LOWEST: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+
+
+def resolved(ref: str, root: Schema) -> Schema:
+    """The schema that a reference inside the document points to.
+
+    Raises:
+        ValueError: it points to nothing, or out of the document.
+    """
+    if not ref.startswith("#"):
+        raise ValueError(f"got $ref {ref!r}, expected one inside the schema, such as '#/$defs/Name'")
+    place: Any = root
+    for step in unquote(ref[1:]).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if is_object(place) and name in place:
+            place = place[name]
+        elif is_array(place) and name.isdigit() and int(name) < len(place):
+            place = place[int(name)]
+        else:
+            raise ValueError(f"got $ref {ref!r}, which points to nothing")
+    if not is_object(place) and not isinstance(place, bool):
+        raise ValueError(f"got $ref {ref!r}, which points to no schema")
+    return place
+
+
+def merged(one: Schema, other: Schema) -> Schema:
+    """The schema of what fits both."""
+    if not is_object(one) or not is_object(other):
+        return False if one is False or other is False else one if is_object(one) else other
+    both: dict[str, Any] = {**one}
+    for name, value in other.items():
+        if name not in both or both[name] == value:
+            both[name] = value
+        elif name == "properties":
+            both[name] = {**both[name], **{k: merged(both[name].get(k, True), v) for k, v in value.items()}}
+        elif name == "required":
+            both[name] = [*both[name], *(item for item in value if item not in both[name])]
+        elif name == "enum":
+            both[name] = [item for item in both[name] if any(_same(item, theirs) for theirs in value)]
+        elif name == "type":
+            both[name] = _common(both[name], value)
+        elif name in ("items", "additionalProperties"):
+            both[name] = merged(both[name], value)
+        elif name in _HIGHEST:
+            both[name] = max(both[name], value)
+        elif name in _LOWEST:
+            both[name] = min(both[name], value)
+        elif name == "allOf":
+            both[name] = [*both[name], *value]
+        elif name in ("$ref", "anyOf", "oneOf"):
+            both["allOf"] = [*both.get("allOf", []), {name: value}]
+        elif name == "not":
+            both[name] = {"anyOf": [both[name], value]}
+        # Of two patterns, formats and the like the first is kept: what is made of it is checked against both.
+    return both
+
+
+def _common(one: Any, other: Any) -> list[str]:
+    ours: list[str] = [one] if isinstance(one, str) else one
+    theirs: list[str] = [other] if isinstance(other, str) else other
+    found = [name for name in ours if name in theirs or (name == "integer" and "number" in theirs)]
+    return found + (["integer"] if "integer" in theirs and "number" in ours and "integer" not in found else [])
+
+
+def type_of(value: Any) -> str:
+    """The name that JSON Schema has for the type of a value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return "string" if isinstance(value, str) else "array" if is_array(value) else "object"
+
+
+def fits(value: Any, schema: Schema, root: Schema) -> bool:
+    """Whether a value is what a schema asks for.
+
+    Raises:
+        ValueError: a reference points to nothing.
+    """
+    if not is_object(schema):
+        return schema is True
+    if "$ref" in schema and not fits(value, resolved(schema["$ref"], root), root):
+        return False
+    if "type" in schema and not _is_of(value, schema["type"]):
+        return False
+    if "const" in schema and not _same(value, schema["const"]):
+        return False
+    if "enum" in schema and not any(_same(value, item) for item in schema["enum"]):
+        return False
+    return _of_kind(value, schema, root) and _combined(value, schema, root)
+
+
+def _combined(value: Any, schema: Mapping[str, Any], root: Schema) -> bool:
+    def each(name: str) -> Iterator[bool]:
+        return (fits(value, branch, root) for branch in schema[name])
+
+    return (
+        ("allOf" not in schema or all(each("allOf")))
+        and ("anyOf" not in schema or any(each("anyOf")))
+        and ("oneOf" not in schema or sum(each("oneOf")) == 1)
+        and ("not" not in schema or not fits(value, schema["not"], root))
+    )
+
+
+def _of_kind(value: Any, schema: Mapping[str, Any], root: Schema) -> bool:
+    if isinstance(value, bool) or value is None:
+        return True
+    if isinstance(value, int | float):
+        return number_fits(value, schema)
+    if isinstance(value, str):
+        pattern = schema.get("pattern")
+        return _sized(len(value), schema, "Length") and (pattern is None or re.search(pattern, value) is not None)
+    if is_array(value):
+        return _array_fits(value, schema, root)
+    return _object_fits(value, schema, root)
+
+
+def _is_of(value: Any, types: str | list[str]) -> bool:
+    found = type_of(value)
+    names = [types] if isinstance(types, str) else types
+    return found in names or (found == "integer" and "number" in names)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equality as JSON has it: 1 is 1.0, and true is no number."""
+    if is_array(one) and is_array(other):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if is_object(one) and is_object(other):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def number_fits(value: float, schema: Mapping[str, Any]) -> bool:
+    """Whether a number is in the bounds of a schema, and a multiple of what it should be."""
+    step = schema.get("multipleOf")
+    return (
+        ("minimum" not in schema or value >= schema["minimum"])
+        and ("maximum" not in schema or value <= schema["maximum"])
+        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
+        and ("exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"])
+        and (not step or _is_multiple(value, step))
+    )
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    if isinstance(value, int) and isinstance(step, int):
+        return value % step == 0
+    return (Fraction(str(value)) / Fraction(str(step))).denominator == 1 and (value / step).is_integer()
+
+
+def _sized(size: int, schema: Mapping[str, Any], what: str) -> bool:
+    low, high = schema.get(f"min{what}", 0), schema.get(f"max{what}")
+    return bool(size >= low and (high is None or size <= high))
+
+
+def _array_fits(value: list[Any], schema: Mapping[str, Any], root: Schema) -> bool:
+    first: list[Schema] = schema.get("prefixItems", [])
+    rest: Schema = schema.get("items", True)
+    if schema.get("uniqueItems") and any(_same(one, other) for i, one in enumerate(value) for other in value[:i]):
+        return False
+    return _sized(len(value), schema, "Items") and all(
+        fits(item, first[at] if at < len(first) else rest, root) for at, item in enumerate(value)
+    )
+
+
+def _object_fits(value: Mapping[str, Any], schema: Mapping[str, Any], root: Schema) -> bool:
+    properties: Mapping[str, Schema] = schema.get("properties", {})
+    further: Schema = schema.get("additionalProperties", True)
+    return (
+        _sized(len(value), schema, "Properties")
+        and all(name in value for name in schema.get("required", []))
+        and all(fits(item, properties.get(name, further), root) for name, item in value.items())
+    )
