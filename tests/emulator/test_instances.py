@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -161,6 +161,7 @@ SCHEMAS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(SCHEMAS)
 def test_every_instance_is_valid(schema: dict[str, Any]) -> None:
     instance = instance_of(schema)
@@ -169,11 +170,13 @@ def test_every_instance_is_valid(schema: dict[str, Any]) -> None:
     assert instance == instance_of(schema)
 
 
+@settings(deadline=None)
 @given(SCHEMAS, st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.floats(-9, 9))
 def test_what_fits_is_what_the_validator_takes(schema: dict[str, Any], value: Any) -> None:
     assert fits(value, schema, schema) == Draft202012Validator(schema).is_valid(value)
 
 
+@settings(deadline=None)
 @given(SCHEMAS, st.sampled_from(["anyOf", "oneOf"]))
 def test_a_recursive_type_ends(schema: dict[str, Any], kind: str) -> None:
     tree = {
