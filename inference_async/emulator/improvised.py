@@ -37,9 +37,9 @@ def improvised(body: Mapping[str, Any]) -> Improvised:
         Refusal: nothing fits the schema in it.
     """
     results = _results(body["messages"])
-    choice = body.get("tool_choice")
-    if not results and body.get("tools") and (choice == "required" or is_object(choice)):
-        return Improvised("", calls_for(body, [_demanded(body)]))
+    demanded = _demanded(body)
+    if demanded is not None and not results:
+        return Improvised("", calls_for(body, [demanded]))
     asked = body.get("response_format")
     kind = asked.get("type") if is_object(asked) else None
     if is_object(asked) and kind == "json_schema" and "schema" in asked["json_schema"]:
@@ -79,11 +79,13 @@ def _offered(body: Mapping[str, Any]) -> dict[str, Any]:
     return {function["name"]: function.get("parameters") for function in functions}
 
 
-def _demanded(body: Mapping[str, Any]) -> str:
-    choice = body["tool_choice"]
-    function = choice.get("function") if is_object(choice) else None
-    name = function.get("name") if is_object(function) else None
-    return name if isinstance(name, str) else next(iter(_offered(body)))
+def _demanded(body: Mapping[str, Any]) -> str | None:
+    """The name of the tool that must be called; the first one where any will do."""
+    choice = body.get("tool_choice")
+    if is_object(choice):
+        function = choice.get("function")
+        return function["name"] if is_object(function) else None
+    return next(iter(_offered(body)), None) if choice == "required" else None
 
 
 def _instance(schema: Any, where: str) -> str:

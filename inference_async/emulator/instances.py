@@ -171,26 +171,27 @@ class _Maker:
         problem: ValueError | None = None
         for kind in [types] if isinstance(types, str) else sorted(types, key="null".__eq__):
             try:
-                yield self._of_type(kind, schema, name, inside)
-                if kind == "number":
-                    yield 0.5  # where an integer is something else
+                yield from self._of_type(kind, schema, name, inside)
             except ValueError as error:
                 problem = error
         if problem is not None:
             raise problem
 
-    def _of_type(self, kind: str, schema: dict[str, Any], name: str, inside: frozenset[str]) -> Any:
+    def _of_type(self, kind: str, schema: dict[str, Any], name: str, inside: frozenset[str]) -> Iterator[Any]:
         if kind == "object":
-            return self._object(schema, inside)
-        if kind == "array":
-            return self._array(schema, name, inside)
-        if kind == "string":
-            return _text(schema, name)
-        if kind in ("integer", "number"):
-            return _number(schema, whole=kind == "integer")
-        if kind in ("boolean", "null"):
-            return True if kind == "boolean" else None
-        raise ValueError(f"got the type {kind!r}, which JSON does not have")
+            yield self._object(schema, inside)
+        elif kind == "array":
+            yield self._array(schema, name, inside)
+        elif kind == "string":
+            yield _text(schema, name)
+        elif kind in ("integer", "number"):
+            yield from _numbers(schema, whole=kind == "integer")
+        elif kind == "boolean":
+            yield from (True, False)
+        elif kind == "null":
+            yield None
+        else:
+            raise ValueError(f"got the type {kind!r}, which JSON does not have")
 
     def _object(self, schema: dict[str, Any], inside: frozenset[str]) -> dict[str, Any]:
         properties: dict[str, Schema] = schema.get("properties", {})
@@ -240,13 +241,9 @@ class _Maker:
 
     def _another(self, schema: Schema, name: str, made: list[Any], inside: frozenset[str]) -> Any:
         """A value that is not among those made."""
-        if made:
-            schema = merged(schema, {"not": {"enum": made}})
-        try:
-            return self.value(schema, f"{name}{len(made) + 1}" if made else name, inside)
-        except ValueError:
-            numbers: Schema = {"minimum": max((v for v in made if isinstance(v, int | float)), default=0) + 1}
-            return self.value(merged(schema, numbers), name, inside)
+        if not made:
+            return self.value(schema, name, inside)
+        return self.value(merged(schema, {"not": {"enum": made}}), f"{name}{len(made) + 1}", inside)
 
 
 def _types_meant(schema: Mapping[str, Any]) -> list[str]:
@@ -273,27 +270,28 @@ def _text(schema: Mapping[str, Any], name: str) -> str:
     return text if high is None else text[:high]
 
 
-def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
-    """Zero if it may be, else the nearest to it that may."""
+def _numbers(schema: Mapping[str, Any], *, whole: bool) -> Iterator[float]:
+    """Zero if it may be, else the nearest to it that may; then further ones."""
     low = _bound(schema, "minimum", "exclusiveMinimum", max)
     high = _bound(schema, "maximum", "exclusiveMaximum", min)
     step = Fraction(str(schema.get("multipleOf", 0)))
     if whole:
         step = Fraction(step.numerator or 1)
     elif not step:
-        step = min(Fraction(1), (high - low) / 4) if low is not None and high is not None else Fraction(1)
+        step = Fraction(1, 2)
+        if low is not None and high is not None and low < high:
+            step = min(step, (high - low) / 4)
     first = 0
     if low is not None and low > 0:
-        first = math.ceil(low / step) if step else 0
+        first = math.ceil(low / step)
     elif high is not None and high < 0:
-        first = math.floor(high / step) if step else 0
-    direction = 1 if low is not None and low >= 0 else -1
-    for at in range(_MOST_TRIES):
-        value = (first + at * direction) * step if step else low or Fraction(0)
+        first = math.floor(high / step)
+    direction = -1 if high is not None and high <= 0 else 1
+    tried = [(first + at * direction) * step for at in range(_MOST_TRIES)]
+    for value in tried if low is None or whole else [*tried[:1], low, *tried[1:]]:
         number = int(value) if value.denominator == 1 else float(value)
         if number_fits(number, schema):
-            return number
-    raise ValueError("found no number in the bounds")
+            yield number
 
 
 def _bound(schema: Mapping[str, Any], name: str, exclusive: str, tighter: Callable[..., Any]) -> Fraction | None:

@@ -14,6 +14,7 @@ __all__ = ["text_for"]
 _CLASSES: Final = {"d": "0", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a"}
 _CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
 _PRINTABLE: Final = "a0A" + "".join(map(chr, range(32, 127)))
+_LONGEST: Final = 100_000
 _REPEAT: Final = re.compile(r"\{(\d+)(,?)(\d*)\}")
 
 
@@ -140,4 +141,7 @@ class _Reader:
         else:
             return text
         self._take("?")
-        return text * int(min(low + self._more, high))
+        times = int(min(low + self._more, high))
+        if len(text) * times > _LONGEST:
+            raise ValueError("got a pattern of a text that is too long")
+        return text * times

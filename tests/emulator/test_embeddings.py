@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_async.emulator import Emulator
@@ -176,6 +176,7 @@ def test_texts_that_share_words_are_nearer() -> None:
     assert near(vector_of("a b", 64), vector_of("B A", 64)) > 0.9
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(1, 64))
 def test_every_vector_has_length_one(text: str, dimensions: int) -> None:
     vector = vector_of(text, dimensions)

@@ -60,6 +60,7 @@ async def test_without_a_schema_the_words_are_said_back_as_json(
         ({"tool_choice": "none"}, []),
         ({"tool_choice": "required"}, ["weather"]),
         ({"tool_choice": NAMED}, ["now"]),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}, []),
     ],
 )
 async def test_a_call_is_made_where_it_is_demanded(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -45,7 +45,7 @@ NODE = {
         ),
         ({"type": "array", "items": {"type": "integer"}}, [0]),
         ({"type": "array", "items": {"type": "integer"}, "maxItems": 0}, []),
-        ({"type": "array", "items": {"type": "integer"}, "minItems": 2, "uniqueItems": True}, [0, -1]),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2, "uniqueItems": True}, [0, 1]),
         ({"type": "array", "prefixItems": [{"type": "null"}, {"type": "integer"}], "items": False}, [None, 0]),
         ({"const": {"a": [1]}}, {"a": [1]}),
         ({"enum": [3, 1], "maximum": 2}, 1),
@@ -88,7 +88,7 @@ def test_the_instance_of(schema: Any, instance: Any) -> None:
         ({"$ref": "https://example.com/s"}, "inside the schema"),
         ({"$ref": "#/$defs/Gone"}, "points to nothing"),
         ({"type": "object", "properties": {"me": {"$ref": "#"}}, "required": ["me"]}, "no way out"),
-        ({"type": "integer", "minimum": 2, "maximum": 1}, "no number"),
+        ({"type": "integer", "minimum": 2, "maximum": 1}, "nothing fits"),
         ({"enum": []}, "nothing fits"),
         ({"type": "array", "minItems": 10**9}, "too much"),
         ({"type": "string", "minLength": 10**9}, "too much"),
@@ -161,6 +161,7 @@ SCHEMAS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(SCHEMAS)
 def test_every_instance_is_valid(schema: dict[str, Any]) -> None:
     instance = instance_of(schema)
@@ -169,11 +170,13 @@ def test_every_instance_is_valid(schema: dict[str, Any]) -> None:
     assert instance == instance_of(schema)
 
 
+@settings(deadline=None)
 @given(SCHEMAS, st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.floats(-9, 9))
 def test_what_fits_is_what_the_validator_takes(schema: dict[str, Any], value: Any) -> None:
     assert fits(value, schema, schema) == Draft202012Validator(schema).is_valid(value)
 
 
+@settings(deadline=None)
 @given(SCHEMAS, st.sampled_from(["anyOf", "oneOf"]))
 def test_a_recursive_type_ends(schema: dict[str, Any], kind: str) -> None:
     tree = {

@@ -57,6 +57,7 @@ async def test_they_are_described(
             "Missing required parameter: 'messages[0].content[0].image_url'",
         ),
         (part("image_url", {"url": "data:image/png;base64,a"}), "Invalid base64 image_url"),
+        (part("image_url", {"url": "data:image/png;base64,AA?AA="}), "Invalid base64 image_url"),
         (part("image_url", {"url": "data:image/png;base64,"}), "Invalid base64 image_url"),
         (part("audio_url", {"url": f"data:image/png;base64,{DATA}"}), "Invalid audio URL"),
         (part("input_audio", {"data": DATA, "format": "flac"}), "expected one of 'wav', 'mp3'"),
@@ -74,3 +75,4 @@ async def test_bad_ones_are_refused(http: aiohttp.ClientSession, emulator: Emula
 async def test_a_rule_may_speak_of_a_picture(http: aiohttp.ClientSession, emulator: Emulator) -> None:
     text = {"type": "text", "text": "How many languages are in the world?"}
     assert (await choice_of(http, emulator, user([PNG, text])))["message"]["content"].startswith("Linguists")
+    assert (await ask(http, emulator, user([part("image_url", {"url": "a.png"}), text]))).status == 400

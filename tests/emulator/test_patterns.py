@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_async.emulator.patterns import text_for
@@ -44,7 +44,15 @@ def test_lengths() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "options"),
-    [("(?=a)b", {}), ("(a)\\1", {}), ("^ab$", {"at_least": 3}), ("^abc$", {"at_most": 2}), ("(", {}), ("^a$b", {})],
+    [
+        ("(?=a)b", {}),
+        ("(a)\\1", {}),
+        ("^ab$", {"at_least": 3}),
+        ("^abc$", {"at_most": 2}),
+        ("(", {}),
+        ("^a$b", {}),
+        ("^((a{999}){999}){999}$", {}),
+    ],
 )
 def test_what_is_not_simple_or_has_no_text(pattern: str, options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"got the pattern|got a pattern|found no text"):
@@ -55,6 +63,7 @@ PIECES = st.sampled_from(["a", "\\d", "\\w", "[a-c]", "[^a]", ".", "(?:x|y)", "\
 COUNTS = st.sampled_from(["", "?", "*", "+", "{2}", "{1,3}", "{2,}"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(PIECES, COUNTS).map("".join)).map("".join), st.integers(0, 4))
 def test_every_text_matches(pattern: str, at_least: int) -> None:
     try:
