@@ -361,8 +361,9 @@ def _one(types: list[str]) -> str | list[str]:
 
 
 def _title(schema: Any, fallback: str) -> str:
+    """What messages call a schema: its title, without the modules that msgspec writes into those of generics."""
     title = schema.get("title") if is_mapping(schema) else None
-    return title if isinstance(title, str) else fallback
+    return re.sub(r"(?:\w+\.)+(?=\w)", "", title) if isinstance(title, str) else fallback
 
 
 def _python(schema: Any) -> str:
