@@ -8,7 +8,7 @@ import json
 import pickle
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, assert_type
 
 import attrs
 import msgspec
@@ -107,6 +107,11 @@ def test_the_format_of_an_object_is_its_schema() -> None:
             },
         },
     }
+
+
+def test_checkers_know_the_type_of_the_answer() -> None:
+    assert_type(AnswerType.of(City).decode('{"name": "a"}'), City)
+    assert_type(AnswerType.of(list[City]).decode('{"value": []}'), list[City])
 
 
 def test_what_is_no_object_is_asked_for_under_one_property() -> None:

@@ -316,21 +316,18 @@ def test_a_recursive_struct_in_full() -> None:
     properties = schema["properties"]
     assert schema["description"] == "A place where people live."
     assert schema["required"] == list(City.__struct_fields__)
-    assert properties["name"] == {"description": "what it is called (at least 1 characters)", "type": "string"}
+    assert properties["name"] == {"description": "what it is called (at least 1 character)", "type": "string"}
     assert properties["people"] == {
         "description": "at least 0; less than 100000000; default: 3",
         "type": "integer",
     }
     assert properties["near"]["items"] == {"$ref": "#"}
-    assert properties["part_of"] == {
-        "description": "the city it belongs to",
-        "anyOf": [{"$ref": "#"}, {"type": "null"}],
-    }
+    assert properties["part_of"]["description"] == "the city it belongs to"
+    assert sorted(properties["part_of"]["anyOf"], key=str) == [{"$ref": "#"}, {"type": "null"}]
     assert properties["other_kind"] == {
         "description": 'a second kind (default: "town")',
         "anyOf": [{"$ref": "#/$defs/Kind"}],
     }
-    assert properties["how"] == {"type": ["null", "string"], "enum": [None, "a", "b"]}
     assert schema["$defs"]["Kind"] == {"type": "string", "enum": ["town", "village"]}
     assert schema["$defs"]["Area"]["properties"]["corners"]["description"] == "at least 1 and at most 5 items"
     assert set(schema["$defs"]) == {"Kind", "Point", "Area"}
