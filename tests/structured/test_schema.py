@@ -307,6 +307,21 @@ def test_pydantic_parts_of_structs_are_described() -> None:
     validator.validate({"owner": {"pet": {"sound": "woof"}}, "models": [{"name": "a", "children": [{"name": "b"}]}]})
 
 
+def part_named(name: str) -> Any:
+    fields: dict[str, Any] = {name: (int, ...)}
+    part: Any = pydantic.create_model("Part", **fields)
+    return pydantic.create_model(f"With{name}", parts=(list[part], ...))
+
+
+def test_equal_names_in_different_models_do_not_meet() -> None:
+    both = msgspec.defstruct("Both", [("a", part_named("a")), ("b", part_named("b"))])
+    schema = schema_of(both, strict=True)
+    assert faults_of_root(schema) == []
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate({"a": {"parts": [{"a": 1}]}, "b": {"parts": [{"b": 1}]}})
+    assert not validator.is_valid({"a": {"parts": [{"b": 1}]}, "b": {"parts": [{"b": 1}]}})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The strict form in detail
 
