@@ -30,19 +30,11 @@ T = TypeVar("T")
 
 _MAX_NAME: Final = 64
 _MAX_WORDS: Final = 500  # an error may quote the answer, and an answer may be long
-_TYPES: Final = {
-    dict: "object",
-    list: "array",
-    str: "str",
-    bool: "bool",
-    int: "int",
-    float: "float",
-    type(None): "null",
-}
+_JSON_NAMES: Final = {"dict": "object", "list": "array", "NoneType": "null"}
 
 _FENCE: Final = re.compile(r"```(?:json)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
 _SYNTAX: Final = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)", re.DOTALL)
-_PLACE: Final = re.compile(r"(.*) - at `(key in )?(\$[^`]*)`", re.DOTALL)
+_PLACE: Final = re.compile(r"(.*) - at (`key` in )?`(\$[^`]*)`", re.DOTALL)
 _EXPECTED: Final = re.compile(r"Expected (.*), got (.*)", re.DOTALL)
 _LINE: Final = re.compile(r"invalid json: (.*) at line (\d+) column (\d+)", re.DOTALL | re.IGNORECASE)
 
@@ -196,7 +188,7 @@ def _pydantic_decoder(hint: Any) -> _Decode:
         try:
             return adapter.validate_json(data)
         except pydantic.ValidationError as error:
-            raise _from_pydantic(error, text, offset) from error
+            raise _from_pydantic(error, data, offset) from error
         except RecursionError as error:
             raise _too_deep() from error
         except (ValueError, TypeError) as error:
@@ -232,34 +224,38 @@ def _too_deep() -> Mismatch:
 
 
 def _from_msgspec(error: Exception, data: bytes, offset: int) -> Mismatch:
-    message, path = str(error), "$"
+    message = str(error)
     if found := _SYNTAX.fullmatch(message):
-        chars = len(data[: int(found[2])].decode("utf-8", "ignore"))
-        return Mismatch(f"got broken JSON: {found[1]}", f"char {offset + chars}")
+        return Mismatch(f"got broken JSON: {found[1]}", _char(data, int(found[2]), offset))
     if not isinstance(error, msgspec.ValidationError) and message.endswith("truncated"):
-        return Mismatch("got JSON that ends too early", f"char {offset + len(data.decode())}")
-    if found := _PLACE.fullmatch(message):
-        message, path = f"{'key: ' if found[2] else ''}{found[1]}", found[3]
+        return Mismatch("got JSON that ends too early", _char(data, len(data), offset))
+    found = _PLACE.fullmatch(message)
+    words, of_key, path = found.groups() if found else (message, None, "$")
     inner = error.__cause__
     if isinstance(inner, Mismatch):  # a pydantic part
         return Mismatch(inner.message, path + inner.position.removeprefix("$"))
-    return Mismatch(_said(message), path)
+    return Mismatch(f"key: {_said(words)}" if of_key else _said(words), path)
 
 
-def _from_pydantic(error: pydantic.ValidationError, text: str, offset: int) -> Mismatch:
+def _from_pydantic(error: pydantic.ValidationError, data: bytes, offset: int) -> Mismatch:
     first = error.errors(include_url=False, include_context=False)[0]
     message = first["msg"]
     if first["type"] == "json_invalid":
         if "recursion limit" in message:
             return _too_deep()
         if found := _LINE.fullmatch(message):
-            lines = text.split("\n")[: int(found[2]) - 1]
-            chars = sum(len(line) + 1 for line in lines) + max(int(found[3]) - 1, 0)
-            return Mismatch(f"got broken JSON: {_lower(found[1])}", f"char {offset + min(chars, len(text))}")
-        return Mismatch(f"got broken JSON: {_lower(message)}", f"char {offset}")
+            before = sum(len(line) + 1 for line in data.split(b"\n")[: int(found[2]) - 1])
+            place = _char(data, before + max(int(found[3]) - 1, 0), offset)
+            return Mismatch(f"got broken JSON: {_lower(found[1])}", place)
+        return Mismatch(f"got broken JSON: {_lower(message)}", _char(data, 0, offset))
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     got = "" if first["type"] == "missing" else f"got `{_type_of(first['input'])}`: "
     return Mismatch(f"{got}{_lower(message)}", f"${path}")
+
+
+def _char(data: bytes, position: int, offset: int) -> str:
+    """The place of a byte, in characters of the whole text."""
+    return f"char {offset + len(data[:position].decode('utf-8', 'ignore'))}"
 
 
 def _said(message: str) -> str:
@@ -268,7 +264,8 @@ def _said(message: str) -> str:
 
 
 def _type_of(value: object) -> str:
-    return _TYPES.get(type(value), type(value).__name__)
+    name = value.__class__.__name__
+    return _JSON_NAMES.get(name, name)
 
 
 def _lower(message: str) -> str:

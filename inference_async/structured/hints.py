@@ -107,9 +107,6 @@ def _classes(hint: Any, seen: list[Any]) -> Iterator[type[Any]]:
 
 
 def _has_fields(cls: Any) -> bool:
-    return (
-        _is_msgspec_only(cls)
-        or dataclasses.is_dataclass(cls)
-        or typing.is_typeddict(cls)
-        or (issubclass(cls, tuple) and hasattr(cast("Any", cls), "_fields"))
-    )
+    if dataclasses.is_dataclass(cls) or typing.is_typeddict(cls) or _is_msgspec_only(cls):
+        return True
+    return issubclass(cls, tuple) and hasattr(cast("Any", cls), "_fields")

@@ -130,7 +130,7 @@ class PartialReader:
                     position = _end(_SPACE, text, position)
                     if position < end:
                         position = self._token(text, position)
-        if self._at is _At.STRING and not self._is_key:
+        if self._at is _At.STRING:
             self._refresh()
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class PartialReader:
         self._closed = True
         if self._at is _At.SCALAR and len(self._stack) == 1:
             self._finish_scalar()
-        elif self._at is _At.STRING and not self._is_key:
+        elif self._at is _At.STRING:
             self._refresh(whole=True)
         if self._at is not _At.END:
             self._at = _At.BROKEN

@@ -297,13 +297,12 @@ def _with_description(out: dict[str, Any], schema: dict[str, Any]) -> dict[str, 
 def _notes(schema: dict[str, Any]) -> list[str]:
     notes: list[str] = []
     for low, high, unit in _RANGES:
-        bounds = schema.get(low) or 0, schema.get(high)
-        if bounds[0] == bounds[1]:
-            notes.append(f"exactly {bounds[0]} {unit}")
-        else:
-            said = [f"at least {bounds[0]}"] if bounds[0] else []
-            said += [f"at most {bounds[1]}"] if bounds[1] is not None else []
-            notes += [f"{' and '.join(said)} {unit}"] if said else []
+        least, most = schema.get(low) or 0, schema.get(high)
+        said = [f"at least {least}"] if least else []
+        said += [f"at most {most}"] if most is not None else []
+        said = [f"exactly {least}"] if least == most else said
+        last = least if most is None else most
+        notes += [f"{' and '.join(said)} {unit if last != 1 else unit[:-1]}"] if said else []
     for keyword, words in _WORDS.items():
         value = schema.get(keyword)
         if value is None or (keyword.startswith("exclusive") and isinstance(value, bool)):
@@ -361,8 +360,9 @@ def _one(types: list[str]) -> str | list[str]:
 
 
 def _title(schema: Any, fallback: str) -> str:
+    """What messages call a schema: its title, without the modules that msgspec writes into those of generics."""
     title = schema.get("title") if is_mapping(schema) else None
-    return title if isinstance(title, str) else fallback
+    return re.sub(r"(?:\w+\.)+(?=\w)", "", title) if isinstance(title, str) else fallback
 
 
 def _python(schema: Any) -> str:
