@@ -203,7 +203,7 @@ class _Token:
         self._token: _Kept | None = None
         self._requests = 0  # that have ended, well or not
         self._failure: InferenceError | None = None  # of the last of them
-        self._claims: str | None = None  # of the last challenge
+        self._claims: str | None = None  # the last that a token was asked for with
         self._closed = False
 
     async def header(self) -> tuple[str, Secret]:
@@ -244,7 +244,6 @@ class _Token:
 
     async def _request(self, claims: str | None) -> None:
         """Ask for a token; keep it, or the failure."""
-        self._claims = claims or self._claims
         try:
             self._token = await self._asked(claims)
             self._failure = None
@@ -253,16 +252,17 @@ class _Token:
             if self._token is not None:
                 try_again = min(self._clock() + _TRY_AGAIN, self._token.ends)
                 self._token = self._token._replace(refresh_at=try_again)
-        self._requests += 1
+        self._requests += 1  # not reached by a call that is cancelled: the next in line has nothing to take over
+        self._claims = claims or self._claims
 
     async def _asked(self, claims: str | None) -> _Kept:
         if self._closed:
             raise ClientClosedError("the client is closed")
         wanted: dict[str, Any] = {}
-        if self._claims is not None:  # from then on, tokens are asked for as of one who can meet challenges
-            wanted["enable_cae"] = True
         if claims is not None:
             wanted["claims"] = claims
+        if claims is not None or self._claims is not None:  # a service that has challenged once may do so again
+            wanted["enable_cae"] = True
         try:
             if self._credential is None:
                 self._credential = await anyio.to_thread.run_sync(_default_credential)  # the import takes its time
@@ -288,12 +288,13 @@ class _Token:
             return f"{type(error).__name__}; its own error is the cause of this one"
         _drop_frames(error)
         lines = str(error).strip().splitlines() or [type(error).__name__]
+        said = excerpt(lines[0].rstrip(". ").encode("utf-8", "replace"))
         what_to_do = (
             "sign in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
             if self._name == "DefaultAzureCredential"
             else "check the identity that it stands for"
         )
-        return f"{excerpt(lines[0].encode())}; {what_to_do}; its own error, the cause of this one, says more"
+        return f"{said}; {what_to_do}; its own error, the cause of this one, says more"
 
 
 def _gets_tokens(credential: object) -> bool:

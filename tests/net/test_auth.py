@@ -63,6 +63,7 @@ class Gated:
         self.asked: list[dict[str, Any]] = []
         self.arrived = asyncio.Event()
         self.gate = asyncio.Event()
+        self.one_by_one = False  # shut the gate behind each request
         self.ended = 0
         self._answers = list(answers)
 
@@ -77,6 +78,8 @@ class Gated:
             await self.gate.wait()
         finally:
             self.ended += 1
+        if self.one_by_one:
+            self.shut()
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -461,6 +464,28 @@ async def test_a_challenge_that_comes_during_a_refresh_is_met_after_it() -> None
     assert await refresh == ("authorization", "Bearer t2")
     assert await asyncio.gather(*answers) == [True] * 3
     assert [options.get("enable_cae") for options in credential.asked] == [None, None, True]
+    assert await auth.header() == ("authorization", "Bearer t3")
+
+
+async def test_the_call_that_meets_a_challenge_is_cancelled_and_the_others_are_not() -> None:
+    far = time.time() + 3600
+    credential = Gated(Token("t1", 0), Token("t2", far), Token("t3", far))
+    credential.gate.set()
+    auth = authoriser(credential, MODELS)
+    await auth.header()
+    credential.shut()
+    refresh = asyncio.create_task(auth.header())
+    await credential.arrived.wait()
+    first, *others = [asyncio.create_task(auth.answer(challenge(CLAIMS), "Bearer t1")) for _ in range(3)]
+    await asyncio.sleep(0)
+    credential.one_by_one = True
+    credential.gate.set()
+    await refresh
+    await credential.arrived.wait()
+    first.cancel()
+    await asyncio.wait([first])
+    credential.gate.set()
+    assert await asyncio.gather(*others) == [True] * 2
     assert await auth.header() == ("authorization", "Bearer t3")
 
 
