@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         RateLimitError,
         StreamError,
+        ToolError,
+        ToolLoopError,
         UnknownOptionError,
         UnprocessableEntityError,
         WrongEventLoopError,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .policy.limits import Limits
     from .policy.timeouts import Timeouts
     from .stream import ChatStream
+    from .tools import AnswerChunk, AnswerFinished, RunFinished, Tool, ToolFinished, ToolRun, ToolStarted, tool
     from .types import (
         UNSET,
         AssistantMessage,
@@ -73,6 +76,14 @@ _HOMES = {
     "Limits": "policy.limits",
     "Timeouts": "policy.timeouts",
     "Endpoint": "wire.endpoints",
+    "AnswerChunk": "tools",
+    "AnswerFinished": "tools",
+    "RunFinished": "tools",
+    "Tool": "tools",
+    "ToolFinished": "tools",
+    "ToolRun": "tools",
+    "ToolStarted": "tools",
+    "tool": "tools",
 }
 
 __all__ = [
@@ -80,6 +91,8 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AnswerChunk",
+    "AnswerFinished",
     "AssistantMessage",
     "AudioPart",
     "AudioURL",
@@ -114,19 +127,27 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
+    "RunFinished",
     "StreamError",
     "SystemMessage",
     "TextPart",
     "Timeouts",
+    "Tool",
     "ToolCall",
     "ToolDefinition",
+    "ToolError",
+    "ToolFinished",
+    "ToolLoopError",
     "ToolMessage",
+    "ToolRun",
+    "ToolStarted",
     "UnknownOptionError",
     "UnprocessableEntityError",
     "Usage",
     "UserMessage",
     "WrongEventLoopError",
     "__version__",
+    "tool",
 ]
 
 

@@ -31,11 +31,13 @@ from inference_async.errors import (
     PermissionDeniedError,
     RateLimitError,
     StreamError,
+    ToolError,
+    ToolLoopError,
     UnknownOptionError,
     UnprocessableEntityError,
     WrongEventLoopError,
 )
-from inference_async.types import AssistantMessage, ChatCompletion, Choice, Usage
+from inference_async.types import AssistantMessage, ChatCompletion, Choice, ToolMessage, Usage, UserMessage
 from inference_async.wire.response import error_from
 
 PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
@@ -58,6 +60,8 @@ PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
     RateLimitError: APIStatusError,
     InternalServerError: APIStatusError,
     InvalidResponseError: InferenceError,
+    ToolError: InferenceError,
+    ToolLoopError: InferenceError,
     StreamError: InferenceError,
     EventTooLargeError: StreamError,
     IncompleteStreamError: StreamError,
@@ -119,6 +123,14 @@ SAMPLES: Final[list[InferenceError]] = [
     status_error(RateLimitError, 429),
     status_error(InternalServerError, 503),
     InvalidResponseError("m", status=201, body="<html>", request_id="r1"),
+    ToolError(
+        "m",
+        tool="t",
+        call_id="1",
+        messages=[UserMessage("u"), PARTIAL.message, ToolMessage("{}", tool_call_id="2")],
+        completion=PARTIAL,
+    ),
+    ToolLoopError("m", messages=[UserMessage("u"), PARTIAL.message], completion=PARTIAL),
     StreamError("m", partial=PARTIAL, code="c", type="t", request_id="r1"),
     EventTooLargeError("m", partial=PARTIAL, request_id="r1"),
     IncompleteStreamError("m", partial=PARTIAL, request_id="r1"),

@@ -20,6 +20,7 @@ FLOORS = {
     "net": 3,
     "emulator": 3,
     "stream": 4,
+    "tools": 4,
     "client": 5,
     "local": 6,
     "cli": 7,
@@ -29,7 +30,7 @@ PURE = ("types", "wire", "policy", "structured")
 DEPENDENCIES = {
     "aiohttp": {"net/aiohttp.py", "client.py", "emulator/server.py"},  # client.py: in a TYPE_CHECKING block only
     "yarl": {"net/aiohttp.py"},
-    "anyio": {"net/auth.py"},
+    "anyio": {"net/auth.py", "tools/definition.py"},
     "azure": set[str](),
     "click": {"cli/app.py", "cli/serve.py"},
     "pydantic": {"structured/answers.py", "structured/hints.py", "structured/schema.py"},  # inside functions only
