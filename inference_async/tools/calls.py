@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, Final
 
 import msgspec
@@ -18,29 +19,28 @@ from ..structured import Mismatch
 from ..types import ChatCompletion, Message, Open, ToolCall, ToolMessage, UnsetType
 from ..types.base import is_mapping
 from ..wire.codec import DecodeFailure, decode_json, plain
-from .definition import Tool
 from .events import ToolFinished, ToolRunEvent, ToolStarted
+from .offer import Offer
 
 __all__ = ["Caller"]
 
 _MOST_WORDS: Final = 500  # of a tool's own error, as told to the model
+_inside: Final[ContextVar[tuple[Caller, ...]]] = ContextVar("inference_async.tools", default=())
 
 
 class Caller:
-    """Runs the calls of an answer.
+    """Runs the calls of an answer, with the tools offered."""
 
-    Attributes:
-        workers: the tasks in which tools are running.
-    """
-
-    def __init__(
-        self, tools: Mapping[str, Tool[..., Any]], *, max_concurrency: int, timeout: float | None, tell: bool
-    ) -> None:
-        self.workers: set[asyncio.Task[None] | None] = set()
-        self._tools = tools
+    def __init__(self, offer: Offer, *, max_concurrency: int, timeout: float | None, tell: bool) -> None:
+        self._offer = offer
         self._max_concurrency = max_concurrency
         self._timeout = timeout
         self._tell = tell
+
+    @property
+    def is_waiting_for_us(self) -> bool:
+        """Whether the code that asks is run by a tool, which must not wait for the end of the tools then."""
+        return self in _inside.get()
 
     async def run(
         self,
@@ -59,30 +59,27 @@ class Caller:
         slots = asyncio.Semaphore(self._max_concurrency)
         now = asyncio.get_running_loop().time
 
+        _inside.set((*_inside.get(), self))  # seen by the tools alone: this is a task of its own
+
         async def work(index: int, call: ToolCall) -> None:
-            self.workers.add(asyncio.current_task())
-            try:
-                async with slots:
-                    emit(ToolStarted(turn, call))
-                    started = now()
-                    try:
-                        content, words = await self._result_of(call), None
-                    except _CallFailed as failure:
-                        if not self._tell:
-                            done = [results[place] for place in sorted(results)]
-                            raise ToolError(
-                                f"the tool {call.function.name!r} failed: {failure.words}",
-                                tool=call.function.name,
-                                call_id=call.id,
-                                messages=[*history, answer.message, *done],
-                                completion=answer,
-                            ) from failure.__cause__
-                        words = failure.words
-                        content = _json({"error": words})
-                    results[index] = message = ToolMessage(content, tool_call_id=call.id)
-                    emit(ToolFinished(turn, call, message, words, now() - started))
-            finally:
-                self.workers.discard(asyncio.current_task())
+            async with slots:
+                emit(ToolStarted(turn, call))
+                started = now()
+                try:
+                    content, words = await self._result_of(call), None
+                except _CallFailed as failure:
+                    if not self._tell:
+                        done = [results[place] for place in sorted(results)]
+                        raise ToolError(
+                            f"the tool {call.function.name!r} failed: {failure.words}",
+                            tool=call.function.name,
+                            call_id=call.id,
+                            messages=[*history, answer.message, *done],
+                            completion=answer,
+                        ) from failure.__cause__
+                    content, words = _json({"error": failure.words}), failure.words
+                results[index] = message = ToolMessage(content, tool_call_id=call.id)
+                emit(ToolFinished(turn, call, message, words, now() - started))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -102,13 +99,15 @@ class Caller:
             _CallFailed: in words for the model; what the tool raised is the cause.
         """
         name = call.function.name
-        found = self._tools.get(name)
+        found = self._offer.tools.get(name)
         if found is None:
-            raise _CallFailed(f"there is no tool {name!r}; the tools are: {', '.join(self._tools)}")
+            raise _CallFailed(f"there is no tool {name!r}; the tools are: {', '.join(self._offer.names)}")
         try:
             arguments = found.parse(call.function.arguments)
         except Mismatch as error:
             raise _CallFailed(f"the arguments do not fit: {error.message} (at {error.position})") from error
+        except Exception as error:  # of a type of the caller's own that refuses a value in its own way
+            raise _CallFailed(f"the arguments do not fit: {type(error).__name__}: {error}") from error
         limit = self._timeout if isinstance(found.timeout, UnsetType) else found.timeout
         scope = asyncio.timeout(limit)
         try:
@@ -118,7 +117,7 @@ class Caller:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            raise _CallFailed("the tool was cancelled by itself") from error  # something it waited for was
+            raise _CallFailed("the tool gave up: something it waited for was cancelled") from error
         except Exception as error:
             if limit is not None and scope.expired() and isinstance(error, TimeoutError):
                 raise _CallFailed(f"the tool took longer than {limit:g} seconds and was stopped") from error

@@ -38,6 +38,11 @@ class Offer:
         for each in tools:
             self._add(each)
 
+    @property
+    def names(self) -> list[str]:
+        """The names that a model may call."""
+        return [*self.tools, *sorted(self.open - {""})]
+
     def _add(self, given: ToolLike) -> None:
         if isinstance(given, ToolDefinition) or is_mapping(given):
             name = _name_in(given)

@@ -321,7 +321,7 @@ class ToolRun:
         if task.get_loop() is not asyncio.get_running_loop():
             raise WrongEventLoopError("the run belongs to another event loop; close it there")
         task.cancel()
-        if asyncio.current_task() in self._caller.workers:
+        if self._caller.is_waiting_for_us:
             return
         cancelled: asyncio.CancelledError | None = None
         while not task.done():
@@ -404,7 +404,7 @@ def run_tools(
             "headers": headers,
             "timeouts": timeouts,
         },
-        Caller(offer.tools, max_concurrency=max_concurrency, timeout=tool_timeout, tell=on_error == "tell"),
+        Caller(offer, max_concurrency=max_concurrency, timeout=tool_timeout, tell=on_error == "tell"),
         own=offer.open,
         max_turns=max_turns,
         stream=stream,
