@@ -85,6 +85,10 @@ class Caller:
             async with asyncio.TaskGroup() as group:
                 for index, call in enumerate(calls):
                     group.create_task(work(index, call))
+        except (KeyboardInterrupt, SystemExit):
+            # It has left the event loop already, through the tool's own task. Raised here once more, it would keep
+            # asyncio.run from ending the other tasks.
+            raise asyncio.CancelledError from None
         except BaseExceptionGroup as errors:
             first: BaseException = errors.exceptions[0]
             raise first from first.__cause__

@@ -7,6 +7,8 @@ import contextvars
 import datetime as dt
 import enum
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -330,13 +332,26 @@ async def test_what_is_no_ordinary_error_is_never_told() -> None:
         await run([f], call("f"))
 
 
-@pytest.mark.parametrize("sync", [True, False], ids=["sync", "async"])
-def test_an_interrupt_is_never_told(*, sync: bool) -> None:
-    def f() -> None:
-        raise KeyboardInterrupt
+LEAVING = """
+import asyncio, sys
+from inference_async.tools import run_tools
+from tests.tools.support import FakeClient, answer, call
+def f(): raise {error}
+async def g(): raise {error}
+async def main():
+    await run_tools(FakeClient(answer(call("{name}"))), "hi", tools=[f, g])
+try:
+    asyncio.run(main())
+except {error}:
+    print("left")
+"""
 
-    async def g() -> None:
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(run([f, g], call("f" if sync else "g")))
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
+@pytest.mark.parametrize("name", ["f", "g"], ids=["sync", "async"])
+def test_leaving_the_program_is_never_told(name: str, error: str) -> None:
+    """In a process of its own, which it ends."""
+    code = LEAVING.format(name=name, error=error)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (process.stdout, process.returncode) == ("left\n", 0)
+    assert "was never" not in process.stderr

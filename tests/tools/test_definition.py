@@ -242,9 +242,7 @@ def test_an_annotation_describes_better_than_the_docstring() -> None:
 
 def test_it_is_still_the_function() -> None:
     made = tool(weather)
-    assert made(Place("Paris"), Span(dt.date(2026, 1, 2))) == weather(
-        Place("Paris"), Span(dt.date(2026, 1, 2))
-    )
+    assert made(Place("Paris"), Span(dt.date(2026, 1, 2))) == weather(Place("Paris"), Span(dt.date(2026, 1, 2)))
     assert made.__name__ == "weather"
     assert made.__doc__ == weather.__doc__
     assert inspect.signature(made) == inspect.signature(weather)
