@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         RateLimitError,
         ResponseTypeError,
         StreamError,
+        ToolError,
+        ToolLoopError,
         UnknownOptionError,
         UnprocessableEntityError,
         WrongEventLoopError,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         ChatStream,
         ParsedStream,
     )
+    from .tools import AnswerChunk, AnswerFinished, RunFinished, Tool, ToolFinished, ToolRun, ToolStarted, tool
     from .types import (
         UNSET,
         AssistantMessage,
@@ -98,6 +101,14 @@ _HOMES = {
     "Endpoint": "wire.endpoints",
     "Piece": "wire.think",
     "split_think": "wire.think",
+    "AnswerChunk": "tools",
+    "AnswerFinished": "tools",
+    "RunFinished": "tools",
+    "Tool": "tools",
+    "ToolFinished": "tools",
+    "ToolRun": "tools",
+    "ToolStarted": "tools",
+    "tool": "tools",
 }
 
 __all__ = [
@@ -105,6 +116,8 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AnswerChunk",
+    "AnswerFinished",
     "AssistantMessage",
     "AudioPart",
     "AudioURL",
@@ -157,14 +170,21 @@ __all__ = [
     "RawResponse",
     "ResponseMeta",
     "ResponseTypeError",
+    "RunFinished",
     "StreamError",
     "SystemMessage",
     "TextPart",
     "Timeouts",
     "TokenLogprob",
+    "Tool",
     "ToolCall",
     "ToolDefinition",
+    "ToolError",
+    "ToolFinished",
+    "ToolLoopError",
     "ToolMessage",
+    "ToolRun",
+    "ToolStarted",
     "TopLogprob",
     "UnknownOptionError",
     "UnprocessableEntityError",
@@ -173,6 +193,7 @@ __all__ = [
     "WrongEventLoopError",
     "__version__",
     "split_think",
+    "tool",
 ]
 
 

@@ -23,20 +23,23 @@
     │   └── InternalServerError     500 and above
     ├── ResponseTypeError           the answer is none of the type asked for; `completion` holds it
     ├── InvalidResponseError        a 200 that is no answer: HTML, broken JSON, another shape
+    ├── ToolError                   a tool failed, where a run of tools was asked to raise; its own error is the cause
+    ├── ToolLoopError               the model still asked for tools in the last answer that `max_turns` allows
     └── StreamError                 the stream began and then failed; `partial` holds what had arrived
         ├── EventTooLargeError      ... with an event over the bound
         └── IncompleteStreamError   ... it ended before the answer did
 
-All of them pickle. None of them holds a key or a token, nor a prompt unless the service repeats it in its answer.
+All of them pickle. None of them holds a key or a token, nor a prompt unless the service repeats it in its answer; only
+the two of tools hold the conversation, under `messages`, and never in their text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from .types import ChatCompletion, ContentFilterResults
+    from .types import ChatCompletion, ContentFilterResults, Message
 
 NoValue: TypeAlias = Literal["mismatch", "length", "content_filter", "refusal", "tool_calls", "empty"]
 """Why an answer is no value of the type that was asked for."""
@@ -63,6 +66,8 @@ __all__ = [
     "RateLimitError",
     "ResponseTypeError",
     "StreamError",
+    "ToolError",
+    "ToolLoopError",
     "UnknownOptionError",
     "UnprocessableEntityError",
     "WrongEventLoopError",
@@ -308,6 +313,40 @@ class InvalidResponseError(InferenceError):
         super().__init__(message, request_id=request_id)
         self.status = status
         self.body = body
+
+
+class ToolError(InferenceError):
+    """A tool failed in a run with ``on_error="raise"``: unknown, called with what does not fit, too slow, or raising.
+
+    Attributes:
+        tool: the name the model called.
+        call_id: the id of the call.
+        messages: the whole history: it ends with the answer that asks for the call, and the results that were there.
+        completion: that answer.
+    """
+
+    def __init__(
+        self, message: str, *, tool: str, call_id: str, messages: Sequence[Message], completion: ChatCompletion
+    ) -> None:
+        super().__init__(message, request_id=completion.meta.request_id)
+        self.tool = tool
+        self.call_id = call_id
+        self.messages = list(messages)
+        self.completion = completion
+
+
+class ToolLoopError(InferenceError):
+    """A run of tools reached its ``max_turns``, and the last answer still asks for tools.
+
+    Attributes:
+        messages: the whole history, which ends with that answer; ``messages[:-1]`` is fit for another run.
+        completion: the last answer; its calls were not run.
+    """
+
+    def __init__(self, message: str, *, messages: Sequence[Message], completion: ChatCompletion) -> None:
+        super().__init__(message, request_id=completion.meta.request_id)
+        self.messages = list(messages)
+        self.completion = completion
 
 
 class StreamError(InferenceError):

@@ -32,11 +32,21 @@ from inference_async.errors import (
     RateLimitError,
     ResponseTypeError,
     StreamError,
+    ToolError,
+    ToolLoopError,
     UnknownOptionError,
     UnprocessableEntityError,
     WrongEventLoopError,
 )
-from inference_async.types import AssistantMessage, ChatCompletion, Choice, ContentFilterResults, Usage
+from inference_async.types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    ContentFilterResults,
+    ToolMessage,
+    Usage,
+    UserMessage,
+)
 from inference_async.wire.response import error_from
 
 PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
@@ -60,6 +70,8 @@ PARENTS: Final[dict[type[InferenceError], type[InferenceError]]] = {
     InternalServerError: APIStatusError,
     ResponseTypeError: InferenceError,
     InvalidResponseError: InferenceError,
+    ToolError: InferenceError,
+    ToolLoopError: InferenceError,
     StreamError: InferenceError,
     EventTooLargeError: StreamError,
     IncompleteStreamError: StreamError,
@@ -127,6 +139,14 @@ SAMPLES: Final[list[InferenceError]] = [
     status_error(RateLimitError, 429),
     status_error(InternalServerError, 503),
     InvalidResponseError("m", status=201, body="<html>", request_id="r1"),
+    ToolError(
+        "m",
+        tool="t",
+        call_id="1",
+        messages=[UserMessage("u"), PARTIAL.message, ToolMessage("{}", tool_call_id="2")],
+        completion=PARTIAL,
+    ),
+    ToolLoopError("m", messages=[UserMessage("u"), PARTIAL.message], completion=PARTIAL),
     StreamError("m", partial=PARTIAL, code="c", type="t", request_id="r1"),
     EventTooLargeError("m", partial=PARTIAL, request_id="r1"),
     IncompleteStreamError("m", partial=PARTIAL, request_id="r1"),

@@ -29,7 +29,15 @@ def test_all_is_sorted_and_whole() -> None:
     assert len(set(inference_async.__all__)) == len(inference_async.__all__)
     assert set(errors.__all__) <= set(NAMES), "every error is on the face"
     assert {"InferenceClient", "ChatStream", "Endpoint", "Timeouts", "Limits"} <= set(NAMES)
-    public = set(types.__all__) - {"Open", "UnsetType", "ChatRequest", "ContentPart", "Message", "Messages"}
+    public = set(types.__all__) - {
+        "Open",
+        "OptionsBesideTools",
+        "UnsetType",
+        "ChatRequest",
+        "ContentPart",
+        "Message",
+        "Messages",
+    }
     inner = {"ChunkChoice", "CompletionTokensDetails", "Delta", "FunctionCallDelta", "PromptTokensDetails"}
     assert public - inner - {"ToolCallDelta"} <= set(NAMES), "every Struct a user makes or meets first"
 

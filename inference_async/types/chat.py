@@ -31,6 +31,7 @@ __all__ = [
     "JSONSchema",
     "JSONSchemaFormat",
     "Logprobs",
+    "OptionsBesideTools",
     "ParsedCompletion",
     "PromptTokensDetails",
     "TokenLogprob",
@@ -66,7 +67,43 @@ ExtraMode: TypeAlias = Literal["pass-through", "drop", "error"]
 """What the service shall do with parameters outside its specification: hand them to the model, drop them, refuse."""
 
 
-class ChatOptions(TypedDict, total=False):
+class OptionsBesideTools(TypedDict, total=False):
+    """`ChatOptions` without ``tools``: for calls that have a keyword ``tools`` of their own."""
+
+    model: str | UnsetType | None
+    temperature: float | UnsetType | None
+    top_p: float | UnsetType | None
+    max_tokens: int | UnsetType | None
+    stop: str | Sequence[str] | UnsetType | None
+    seed: int | UnsetType | None
+    frequency_penalty: float | UnsetType | None
+    presence_penalty: float | UnsetType | None
+    response_format: str | Mapping[str, Any] | msgspec.Struct | UnsetType | None
+    tool_choice: str | Mapping[str, Any] | UnsetType | None
+    modalities: Sequence[str] | UnsetType | None
+    user_security_context: Mapping[str, Any] | UnsetType | None
+    stream_options: Mapping[str, Any] | UnsetType | None
+    max_completion_tokens: int | UnsetType | None
+    reasoning_effort: str | UnsetType | None
+    parallel_tool_calls: bool | UnsetType | None
+    n: int | UnsetType | None
+    logprobs: bool | UnsetType | None
+    top_logprobs: int | UnsetType | None
+    logit_bias: Mapping[str, float] | UnsetType | None
+    user: str | UnsetType | None
+    safety_identifier: str | UnsetType | None
+    verbosity: str | UnsetType | None
+    store: bool | UnsetType | None
+    metadata: Mapping[str, str] | UnsetType | None
+    prediction: Mapping[str, Any] | UnsetType | None
+    audio: Mapping[str, Any] | UnsetType | None
+    service_tier: str | UnsetType | None
+    prompt_cache_key: str | UnsetType | None
+    prompt_cache_retention: str | UnsetType | None
+    web_search_options: Mapping[str, Any] | UnsetType | None
+
+
+class ChatOptions(OptionsBesideTools, total=False):
     """The options of a chat request; keyword arguments of `complete` and `stream`.
 
     Left out, or ``UNSET``, an option is not sent; ``None`` is sent as null, which the service reads as "the model's own
@@ -98,38 +135,7 @@ class ChatOptions(TypedDict, total=False):
         prompt_cache_key, prompt_cache_retention, web_search_options: (*) as OpenAI documents them.
     """
 
-    model: str | UnsetType | None
-    temperature: float | UnsetType | None
-    top_p: float | UnsetType | None
-    max_tokens: int | UnsetType | None
-    stop: str | Sequence[str] | UnsetType | None
-    seed: int | UnsetType | None
-    frequency_penalty: float | UnsetType | None
-    presence_penalty: float | UnsetType | None
-    response_format: str | Mapping[str, Any] | msgspec.Struct | UnsetType | None
     tools: Sequence[ToolDefinition | Mapping[str, Any]] | UnsetType | None
-    tool_choice: str | Mapping[str, Any] | UnsetType | None
-    modalities: Sequence[str] | UnsetType | None
-    user_security_context: Mapping[str, Any] | UnsetType | None
-    stream_options: Mapping[str, Any] | UnsetType | None
-    max_completion_tokens: int | UnsetType | None
-    reasoning_effort: str | UnsetType | None
-    parallel_tool_calls: bool | UnsetType | None
-    n: int | UnsetType | None
-    logprobs: bool | UnsetType | None
-    top_logprobs: int | UnsetType | None
-    logit_bias: Mapping[str, float] | UnsetType | None
-    user: str | UnsetType | None
-    safety_identifier: str | UnsetType | None
-    verbosity: str | UnsetType | None
-    store: bool | UnsetType | None
-    metadata: Mapping[str, str] | UnsetType | None
-    prediction: Mapping[str, Any] | UnsetType | None
-    audio: Mapping[str, Any] | UnsetType | None
-    service_tier: str | UnsetType | None
-    prompt_cache_key: str | UnsetType | None
-    prompt_cache_retention: str | UnsetType | None
-    web_search_options: Mapping[str, Any] | UnsetType | None
 
 
 class ChatRequest(msgspec.Struct, kw_only=True, repr_omit_defaults=True):

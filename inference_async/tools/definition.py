@@ -1,0 +1,310 @@
+"""A typed function as a tool: its signature becomes the schema the model sees, and the judge of what the model sends.
+
+Everything is found out when the tool is made, so that a function no model can call fails at import, not in a run.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    ParamSpec,
+    TypeGuard,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+import anyio.to_thread
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ..errors import ConfigurationError
+from ..structured import decoder_of, schema_of
+from ..types import FunctionDefinition, ToolDefinition
+
+__all__ = ["Tool", "check_seconds", "is_tool", "tool"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VARIADIC: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_IMMUTABLE: Final = (type(None), bool, int, float, str)
+
+# The places in a docstring where parameters are described: Google's and NumPy's sections, reST's fields.
+_SECTION: Final = re.compile(
+    r"^(?:Args|Arguments|Parameters|Params)(?P<google>:)?[ \t]*\n(?:-{3,}[ \t]*\n)?", re.MULTILINE
+)
+_SECTION_END: Final = {"google": re.compile(r"^\S", re.MULTILINE), "numpy": re.compile(r"^.*\n-{3,}", re.MULTILINE)}
+_ENTRY: Final = re.compile(r"^\*{0,2}(\w+)[ \t]*(?:\(.*?\))?[ \t]*:[ \t]*(.*)((?:\n[ \t]+.*)*)", re.MULTILINE)
+_FIELD: Final = re.compile(r"^:param\b[^:\n]*?(\w+):[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
+
+
+class Tool(Generic[P, R]):
+    """A function that a model may call; made by `tool`. Called from Python, it is the function.
+
+    Attributes:
+        name: what the model calls it.
+        definition: what the request offers to the model.
+        timeout: the most seconds one call in a run may take; None for no limit, UNSET for the run's own.
+    """
+
+    __name__: str
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None,
+        description: str | None,
+        strict: bool,
+        timeout: float | UnsetType | None,
+    ) -> None:
+        given: object = function
+        if not callable(given) or isinstance(given, type) or is_tool(given) or not hasattr(given, "__name__"):
+            raise ConfigurationError(f"got a tool of type {type(given).__name__}, expected a function or a method")
+        functools.update_wrapper(self, function)
+        self._function = function
+        self.name = name if name is not None else function.__name__
+        self.timeout = timeout
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"got the tool name {self.name!r}, expected 1 to 64 of A-Z a-z 0-9 _ -; give one with tool(name=...)"
+            )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(f"got the generator {self.name!r} as a tool, expected a function that returns")
+        if not isinstance(timeout, UnsetType):
+            check_seconds(f"timeout of the tool {self.name!r}", timeout)
+        arguments, documented = _arguments_of(function, self.name, strict=strict)
+        self._decode = decoder_of(arguments)
+        says = documented if description is None else description
+        # Left out, `parameters` means none, which all hosts read the same way; an empty object they do not.
+        has_parameters = strict or bool(arguments.__struct_fields__)
+        self.definition = ToolDefinition(
+            FunctionDefinition(
+                name=self.name,
+                description=says or UNSET,
+                parameters=schema_of(arguments, strict=strict) if has_parameters else UNSET,
+                strict=True if strict else UNSET,
+            )
+        )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function itself."""
+        return self._function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def parse(self, arguments: str) -> dict[str, Any]:
+        """What a model wrote, as keyword arguments of the function: converted, checked, defaults filled in.
+
+        Args:
+            arguments: JSON text; empty text counts as an empty object.
+
+        Raises:
+            Mismatch: it is no JSON, or does not fit the parameters; a ValueError.
+        """
+        values = self._decode(arguments if arguments.strip() else "{}")
+        return {name: getattr(values, name) for name in values.__struct_fields__}
+
+    async def invoke(self, arguments: Mapping[str, Any]) -> Any:
+        """Call the function with parsed arguments: in this task if it is async, else in a worker thread.
+
+        Raises whatever the function raises. Cancelling it cancels an async function; a thread cannot be stopped, so
+        it runs on, and its result is dropped. Context variables of the caller are visible in both.
+        """
+        function: Callable[..., Any] = self._function
+        if inspect.iscoroutinefunction(function):
+            return await function(**arguments)
+        result = await anyio.to_thread.run_sync(functools.partial(function, **arguments), abandon_on_cancel=True)
+        return await result if inspect.isawaitable(result) else result
+
+    async def run(self, arguments: str) -> Any:
+        """Parse what a model wrote, and call the function with it; see `parse` and `invoke`.
+
+        Raises:
+            Mismatch: the arguments do not fit; the function was not called.
+        """
+        return await self.invoke(self.parse(arguments))
+
+
+@overload
+def tool(
+    function: Callable[P, R],
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    strict: bool = False,
+    timeout: float | UnsetType | None = UNSET,
+) -> Tool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    strict: bool = False,
+    timeout: float | UnsetType | None = UNSET,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+
+
+def tool(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    strict: bool = False,
+    timeout: float | UnsetType | None = UNSET,
+) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
+    """Make a typed function, sync or async, a tool: ``@tool``, ``@tool(...)``, or ``tool(obj.method)``.
+
+    ::
+
+        @tool
+        async def weather(city: str, days: Annotated[int, msgspec.Meta(ge=1, le=7)] = 1) -> Forecast:
+            \"\"\"Looks up the weather.
+
+    Args:
+                city: name of the city, in English.
+                days: how many days ahead.
+            \"\"\"
+
+    The annotations are the schema, and what the model sends is converted to them: Structs, dataclasses, enums,
+    Literals, dates and whatever else msgspec decodes. A parameter is described by ``Annotated[str, "the city"]``, by
+    ``msgspec.Meta(description=...)``, or in the docstring: in an ``Args:`` section, NumPy's ``Parameters``, or
+    ``:param city:``. A sync function is run in a worker thread.
+
+    Args:
+        function: the function.
+        name: what the model calls it; the function's name unless said otherwise.
+        description: what it does and when to call it; the first paragraph of the docstring unless said otherwise.
+        strict: ask the service that arguments follow the schema exactly; not every host knows it.
+        timeout: the most seconds one call in a run may take; None for no limit; the run's limit unless said otherwise.
+
+    Raises:
+        ConfigurationError: a name that no service takes, or a parameter that no model can give: without annotation,
+            positional-only, ``*args`` or ``**kwargs``, or of a type that has no JSON Schema.
+    """
+
+    def made(function: Callable[P, R]) -> Tool[P, R]:
+        return Tool(function, name=name, description=description, strict=strict, timeout=timeout)
+
+    return made if function is None else made(function)
+
+
+def is_tool(value: object) -> TypeGuard[Tool[..., Any]]:
+    """Whether a value is a tool already."""
+    return isinstance(value, Tool)
+
+
+def check_seconds(what: str, seconds: object) -> None:
+    """Refuse what is no time limit.
+
+    Raises:
+        ConfigurationError: neither None nor a number above 0.
+    """
+    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        raise ConfigurationError(f"got {seconds!r} as the {what}, expected seconds above 0, or None for no limit")
+
+
+def _arguments_of(function: Callable[..., Any], name: str, *, strict: bool) -> tuple[type[msgspec.Struct], str]:
+    """The parameters as a Struct, and what the docstring says of the function."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError as error:
+        raise ConfigurationError(
+            f"got the tool {name!r} without a signature: {error}; wrap it in a function"
+        ) from error
+    summary, said = _read_docstring(inspect.getdoc(function) or "", parameters.keys())
+    namespace: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    fields: list[tuple[str, Any, Any]] = []
+    for parameter in parameters.values():
+        place = f"the parameter {parameter.name!r} of the tool {name!r}"
+        if parameter.kind in _VARIADIC:
+            raise ConfigurationError(
+                f"got {place} as {parameter.kind.description}, expected one that can be given by name: a model sends "
+                "an object of named arguments"
+            )
+        if parameter.annotation is parameter.empty:
+            method = "; for a method, use tool(obj.method)" if parameter.name in ("self", "cls") else ""
+            raise ConfigurationError(
+                f"got {place} without an annotation, expected one such as {parameter.name}: str{method}"
+            )
+        hint = _described(_resolved(parameter.annotation, namespace, place), said.get(parameter.name))
+        try:
+            schema_of(hint, strict=strict)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"got {place} of a type that a model cannot be asked for: {error}; annotate it with plain types, "
+                "Structs or dataclasses, or bind it beforehand"
+            ) from error
+        fields.append((parameter.name, hint, _default(parameter)))
+    struct = msgspec.defstruct(name.replace("-", "_"), fields, kw_only=True, forbid_unknown_fields=True)
+    return struct, summary
+
+
+def _resolved(annotation: Any, namespace: dict[str, Any], place: str) -> Any:
+    """An annotation that may be text, as a type. Each on its own: the return type need not exist when we look."""
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return get_type_hints(holder, namespace, include_extras=True)["it"]
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        raise ConfigurationError(
+            f"got {place} with the annotation {annotation!r}, which cannot be resolved: {error}; import or define the "
+            "type at the top of the module, not in a TYPE_CHECKING block or a function"
+        ) from error
+
+
+def _described(hint: Any, said: str | None) -> Any:
+    """The hint with its description where msgspec looks for it; what stands in the hint wins."""
+    for extra in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
+        if isinstance(extra, str):
+            said = extra
+        elif isinstance(extra, msgspec.Meta) and extra.description:
+            return hint
+    return Annotated[hint, msgspec.Meta(description=said)] if said else hint
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    default = parameter.default
+    if default is parameter.empty:
+        return msgspec.NODEFAULT
+    if isinstance(default, _IMMUTABLE):
+        return msgspec.field(default=default)
+    return msgspec.field(default_factory=lambda: default)  # the very object, as Python itself would hand it over
+
+
+def _read_docstring(doc: str, names: Any) -> tuple[str, dict[str, str]]:
+    """The first paragraph, and what is said of each parameter."""
+    said = {found[1]: found[2] for found in _FIELD.finditer(doc)}
+    first_field = _FIELD.search(doc)
+    end = first_field.start() if first_field else len(doc)
+    section = _SECTION.search(doc)
+    if section:
+        end = min(end, section.start())
+        body = doc[section.end() :]
+        stop = _SECTION_END["google" if section["google"] else "numpy"].search(body)
+        entries = textwrap.dedent(body[: stop.start()] if stop else body)
+        # In NumPy's style the type stands behind the colon, and the words below it.
+        said |= {found[1]: (found[2] if section["google"] else "") + found[3] for found in _ENTRY.finditer(entries)}
+    summary = doc[:end].strip().split("\n\n")[0]
+    return _one_line(summary), {name: _one_line(text) for name, text in said.items() if name in names and text.strip()}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
