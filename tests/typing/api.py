@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import azure.identity.aio
 from azure.core.credentials import AzureKeyCredential
@@ -16,11 +16,25 @@ from inference_async import (
     InferenceClient,
     SystemMessage,
     Timeouts,
+    Tool,
     ToolCall,
+    ToolDefinition,
+    ToolMessage,
+    ToolRun,
     Usage,
     UserMessage,
+    tool,
 )
 from inference_async.emulator import Emulator
+from inference_async.tools import (
+    AnswerChunk,
+    AnswerFinished,
+    RunFinished,
+    ToolFinished,
+    ToolRunEvent,
+    ToolStarted,
+    run_tools,
+)
 
 
 async def calls(client: InferenceClient) -> None:
@@ -60,6 +74,43 @@ async def clients() -> None:
     InferenceClient(credential=azure.identity.aio.ManagedIdentityCredential())
     async with Emulator() as emulator:
         assert_type(emulator.models_url, str)
+
+
+@tool
+async def weather(city: str, days: int = 1) -> float:
+    """Looks up the weather."""
+    return days * 1.5
+
+
+@tool(name="plus", timeout=None)
+def add(a: int, b: int) -> int:
+    """Adds."""
+    return a + b
+
+
+async def tools(client: InferenceClient, definition: ToolDefinition) -> None:
+    assert_type(await weather("Paris", days=2), float)
+    assert_type(add(1, 2), int)
+    assert_type(weather.definition, ToolDefinition)
+    made: Tool[..., Any] = weather
+    mixed = run_tools(client, "hi", tools=[add, made, len, definition, {"type": "x"}], temperature=0, extra={"x": 1})
+    assert_type(await mixed, ChatCompletion)
+    async with run_tools(client, ["hi"], tools=[weather], stream=True) as run:
+        assert_type(run, ToolRun)
+        async for event in run:
+            assert_type(event, ToolRunEvent)
+            match event:
+                case AnswerChunk(turn, chunk):
+                    assert_type(turn, int)
+                    assert_type(chunk, ChatCompletionChunk)
+                case AnswerFinished(_, completion) | RunFinished(completion, _):
+                    assert_type(completion, ChatCompletion)
+                case ToolStarted(_, call):
+                    assert_type(call, ToolCall)
+                case ToolFinished(_, _, message, error):
+                    assert_type(message, ToolMessage)
+                    assert_type(error, str | None)
+    assert_type(run.usage, Usage | None)
 
 
 async def refused(client: InferenceClient) -> None:
