@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 import msgspec
 
@@ -20,6 +20,7 @@ from .policy.limits import Limits
 from .policy.timeouts import Timeouts
 from .stream import ChatStream, ParsedStream
 from .structured import AnswerType, parsed_completion, repair_request
+from .tools import ChatClient, ToolLike, ToolRun, run_tools
 from .types import (
     UNSET,
     ChatCompletion,
@@ -29,6 +30,7 @@ from .types import (
     ImageEmbeddingInput,
     Messages,
     ModelInfo,
+    OptionsBesideTools,
     ParsedCompletion,
     RawResponse,
     UnsetType,
@@ -400,6 +402,125 @@ class InferenceClient:
             self._session, call, answer=answer, timeouts=timeouts, limits=limits, raise_on_filter=raises
         )
 
+    @overload
+    def run_tools(
+        self,
+        messages: Messages,
+        *,
+        tools: Iterable[ToolLike],
+        response_type: None = None,
+        max_turns: int = 10,
+        max_concurrency: int = 8,
+        tool_timeout: float | None = 60.0,
+        on_error: Literal["tell", "raise"] = "tell",
+        stream: bool = False,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[OptionsBesideTools],
+    ) -> ToolRun[ChatCompletion]: ...
+
+    @overload
+    def run_tools(
+        self,
+        messages: Messages,
+        *,
+        tools: Iterable[ToolLike],
+        response_type: type[T],
+        max_turns: int = 10,
+        max_concurrency: int = 8,
+        tool_timeout: float | None = 60.0,
+        on_error: Literal["tell", "raise"] = "tell",
+        stream: bool = False,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[OptionsBesideTools],
+    ) -> ToolRun[ParsedCompletion[T]]: ...
+
+    def run_tools(
+        self,
+        messages: Messages,
+        *,
+        tools: Iterable[ToolLike],
+        response_type: Any = None,
+        max_turns: int = 10,
+        max_concurrency: int = 8,
+        tool_timeout: float | None = 60.0,
+        on_error: Literal["tell", "raise"] = "tell",
+        stream: bool = False,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[OptionsBesideTools],
+    ) -> ToolRun[ChatCompletion]:
+        """Ask, run the tools the model calls, tell it the results, and ask again, until it answers without calls.
+
+        ::
+
+            completion = await client.run_tools("Do I need an umbrella in Oslo?", tools=[weather])
+
+            async with client.run_tools(messages, tools=[weather], stream=True) as run:
+                async for event in run:  # a ToolRunEvent: each chunk, each answer, each call begun and ended
+                    ...
+
+        The calls of an answer run concurrently. Each gets exactly one message back, in the order of the calls: the
+        result as JSON text. A string that is a JSON object or array goes as it is; every other result is encoded.
+
+        Args:
+            messages: as for `complete`.
+            tools: what `tool` makes, or plain typed functions. A definition without a function (a `ToolDefinition`, or
+                a dict) is offered to the model too; its calls end the run, and `ToolRun.open_calls` says which.
+            response_type: of the final answer, as for `complete`.
+            max_turns: the most answers to ask for.
+            max_concurrency: the most tools to run at a time.
+            tool_timeout: the most seconds a call may take, where the tool has no ``timeout`` of its own; None for no
+                limit. A sync function runs in a thread, which cannot be stopped: it is no longer waited for.
+            on_error: what becomes of a call that fails, is unknown, too slow, has arguments that do not fit, or a
+                result that has no JSON form. ``tell`` tells the model so; ``raise`` ends the run in a `ToolError`.
+            stream: whether answers are streamed, as `AnswerChunk` events.
+            raise_on_filter: as for `complete`.
+            extra: as for `complete`.
+            extra_mode: as for `complete`.
+            headers: as for `complete`, for every request of the run.
+            timeouts: as for `complete`, for each request of the run by itself.
+            **options: those of `complete`, for every request of the run. A ``tool_choice`` that forces a call is sent
+                in the first turn only; later turns get ``"auto"``, or the model could never answer.
+
+        Returns:
+            A run that has not begun: await it for the final completion, or iterate over its events; see `ToolRun`.
+
+        Raises:
+            ConfigurationError: a function that cannot be a tool, two tools of one name, or a number out of its range.
+
+        Awaiting or iterating raises what `complete` raises, `ToolError`, and `ToolLoopError` if the last answer that
+        `max_turns` allows still asks for tools. Cancelling it cancels the tools that run, and waits for them.
+        """
+        answer = _answer_type(response_type, options)
+        return run_tools(
+            cast("ChatClient", self),  # pyright matches no overloads with keywords unpacked from a TypedDict
+            messages,
+            tools=tools,
+            finish=None if answer is None else partial(parsed_completion, answer=answer),
+            max_turns=max_turns,
+            max_concurrency=max_concurrency,
+            tool_timeout=tool_timeout,
+            on_error=on_error,
+            stream=stream,
+            raise_on_filter=raise_on_filter,
+            extra=extra,
+            extra_mode=extra_mode,
+            headers=headers,
+            timeouts=timeouts,
+            **options,
+        )
+
     async def embed(
         self,
         input: EmbeddingInput,  # noqa: A002  (the service's own word)
@@ -633,7 +754,7 @@ class InferenceClient:
             raise exchange.not_an_answer(str(error), body, expected="list of embeddings") from None
 
 
-def _answer_type(response_type: Any, options: ChatOptions, *, repair: int = 0) -> AnswerType[Any] | None:
+def _answer_type(response_type: Any, options: OptionsBesideTools, *, repair: int = 0) -> AnswerType[Any] | None:
     """What an answer shall be; the options are told of it."""
     if isinstance(repair, bool) or not isinstance(cast("object", repair), int) or repair < 0:
         raise ConfigurationError(f"got repair={repair!r}, expected how often an answer may be sent back")

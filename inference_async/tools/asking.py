@@ -38,6 +38,7 @@ class ChatClient(Protocol):
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion:
         """One answer."""
@@ -51,6 +52,7 @@ class ChatClient(Protocol):
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> AnswerStream:
         """The answer as it is made."""
@@ -64,3 +66,4 @@ class CallOptions(ChatOptions, total=False):
     extra_mode: ExtraMode | None
     headers: Mapping[str, str] | None
     timeouts: Timeouts | None
+    raise_on_filter: bool | None

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import warnings
 from collections import deque
-from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, Unpack, cast
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, cast, overload
 
 import msgspec
 
@@ -46,9 +46,10 @@ from .offer import Offer, ToolLike
 __all__ = ["ToolRun", "run_tools"]
 
 T = TypeVar("T")
+C = TypeVar("C", bound=ChatCompletion, covariant=True)
 
 
-class ToolRun:
+class ToolRun(Generic[C]):
     """A conversation in which the model calls tools: an async iterator of events, a context manager, an awaitable.
 
     ::
@@ -79,6 +80,7 @@ class ToolRun:
         own: set[str],
         max_turns: int,
         stream: bool,
+        finish: Callable[[ChatCompletion], C],
     ) -> None:
         self._client = client
         self._history = messages
@@ -87,6 +89,8 @@ class ToolRun:
         self._own = own  # names of the tools whose calls are left to the caller
         self._max_turns = max_turns
         self._streaming = stream
+        self._finished_as = finish
+        self._final: C | None = None
         self._turns = 0
         self._usage: Usage | None = None
         self._answer: ChatCompletion | None = None  # the last; while the tools it asks for run, not yet in the history
@@ -100,15 +104,15 @@ class ToolRun:
         self._error: Exception | None = None
 
     @property
-    def completion(self) -> ChatCompletion:
+    def completion(self) -> C:
         """The final answer.
 
         Raises:
             ClientStateError: the run has not ended, or failed.
         """
-        if self._answer is None or not self._complete:
+        if self._final is None:
             raise ClientStateError("the run has no final answer yet: await it, or read its events to the end")
-        return self._answer
+        return self._final
 
     @property
     def messages(self) -> list[Message]:
@@ -167,7 +171,7 @@ class ToolRun:
         finally:
             self._busy = False
 
-    def __await__(self) -> Generator[Any, None, ChatCompletion]:
+    def __await__(self) -> Generator[Any, None, C]:
         return self._drain().__await__()
 
     async def __aenter__(self) -> Self:
@@ -196,7 +200,7 @@ class ToolRun:
             source=self,
         )
 
-    async def _drain(self) -> ChatCompletion:
+    async def _drain(self) -> C:
         async for _ in self:
             pass
         return self.completion
@@ -268,8 +272,9 @@ class ToolRun:
             )
 
     def _finish(self, answer: ChatCompletion) -> None:
+        self._final = final = self._finished_as(answer)
         self._complete = True
-        self._ready.append(RunFinished(answer, self.messages))
+        self._ready.append(RunFinished(final, self.messages))
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do it in the background, so that any task can end it; None is queued when it has ended."""
@@ -333,11 +338,13 @@ class ToolRun:
             raise cancelled
 
 
+@overload
 def run_tools(
     client: ChatClient,
     messages: Messages,
     *,
     tools: Iterable[ToolLike],
+    finish: None = None,
     max_turns: int = 10,
     max_concurrency: int = 8,
     tool_timeout: float | None = 60.0,
@@ -347,8 +354,50 @@ def run_tools(
     extra_mode: ExtraMode | None = None,
     headers: Mapping[str, str] | None = None,
     timeouts: Timeouts | None = None,
+    raise_on_filter: bool | None = None,
     **options: Unpack[OptionsBesideTools],
-) -> ToolRun:
+) -> ToolRun[ChatCompletion]: ...
+
+
+@overload
+def run_tools(
+    client: ChatClient,
+    messages: Messages,
+    *,
+    tools: Iterable[ToolLike],
+    finish: Callable[[ChatCompletion], C],
+    max_turns: int = 10,
+    max_concurrency: int = 8,
+    tool_timeout: float | None = 60.0,
+    on_error: Literal["tell", "raise"] = "tell",
+    stream: bool = False,
+    extra: Mapping[str, object] | None = None,
+    extra_mode: ExtraMode | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeouts: Timeouts | None = None,
+    raise_on_filter: bool | None = None,
+    **options: Unpack[OptionsBesideTools],
+) -> ToolRun[C]: ...
+
+
+def run_tools(
+    client: ChatClient,
+    messages: Messages,
+    *,
+    tools: Iterable[ToolLike],
+    finish: Callable[[ChatCompletion], Any] | None = None,
+    max_turns: int = 10,
+    max_concurrency: int = 8,
+    tool_timeout: float | None = 60.0,
+    on_error: Literal["tell", "raise"] = "tell",
+    stream: bool = False,
+    extra: Mapping[str, object] | None = None,
+    extra_mode: ExtraMode | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeouts: Timeouts | None = None,
+    raise_on_filter: bool | None = None,
+    **options: Unpack[OptionsBesideTools],
+) -> ToolRun[Any]:
     """Ask, run the tools the model calls, tell it the results, and ask again, until it answers without calls.
 
     The calls of an answer run concurrently. Each gets exactly one message back, in the order of the calls: the result
@@ -365,6 +414,7 @@ def run_tools(
         client: an `InferenceClient`, or what has its `complete` and `stream`.
         messages: as for `complete`; a sequence is copied.
         tools: what `tool` makes, typed functions (of which tools are made), and definitions.
+        finish: makes the final answer of the last one, if it is not to stay as it is; what it raises, the run raises.
         max_turns: the most answers to ask for.
         max_concurrency: the most tools to run at a time.
         tool_timeout: the most seconds a call may take, where the tool has no ``timeout`` of its own; None for no limit.
@@ -377,6 +427,7 @@ def run_tools(
         extra_mode: as for `complete`.
         headers: as for `complete`, for every request of the run.
         timeouts: as for `complete`, for each request of the run by itself.
+        raise_on_filter: as for `complete`.
         **options: those of `complete`, for every request of the run.
 
     Returns:
@@ -403,12 +454,18 @@ def run_tools(
             "extra_mode": extra_mode,
             "headers": headers,
             "timeouts": timeouts,
+            "raise_on_filter": raise_on_filter,
         },
         Caller(offer, max_concurrency=max_concurrency, timeout=tool_timeout, tell=on_error == "tell"),
         own=offer.open,
         max_turns=max_turns,
         stream=stream,
+        finish=finish or _as_it_is,
     )
+
+
+def _as_it_is(completion: ChatCompletion) -> ChatCompletion:
+    return completion
 
 
 def _history_of(messages: Messages) -> list[Message]:

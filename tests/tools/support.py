@@ -47,6 +47,7 @@ class FakeClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion:
         given = {"extra": extra, "extra_mode": extra_mode, "headers": headers, "timeouts": timeouts}
@@ -72,6 +73,7 @@ class FakeClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream:
         raise AssertionError("not asked for a stream")

@@ -71,7 +71,7 @@ def others() -> set[asyncio.Task[Any]]:
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
-async def until_tool_runs(run: ToolRun) -> None:
+async def until_tool_runs(run: ToolRun[Any]) -> None:
     async for event in run:
         if isinstance(event, ToolStarted):
             return
@@ -206,7 +206,7 @@ async def test_messages_in_every_shape(messages: Any) -> None:
 
 async def test_what_is_no_message_is_refused_by_the_client() -> None:
     with pytest.raises(ConfigurationError, match=r"got messages\[0\] of type int"):
-        await run_tools(scripted(), 5, tools=[])  # type: ignore[arg-type]  # what is tested
+        await run_tools(scripted(), 5, tools=[])  # type: ignore[call-overload]  # what is tested
 
 
 # Calls that the caller answers
@@ -418,14 +418,14 @@ async def test_tools_see_the_callers_context() -> None:
     assert client.asked[1]["messages"][-1].content == '"seen"'
 
 
-Making = Callable[[list[str]], ToolRun]
+Making = Callable[[list[str]], ToolRun[Any]]
 
 
-def whole(log: list[str]) -> ToolRun:
+def whole(log: list[str]) -> ToolRun[Any]:
     return run_tools(FakeClient(answer(call("f"), call("g")), answer(call("f")), answer("x")), "hi", tools=logged(log))
 
 
-def in_pieces(log: list[str]) -> ToolRun:
+def in_pieces(log: list[str]) -> ToolRun[Any]:
     client = scripted(stream_of("a", call("f"), call("g")), stream_of(call("f")), stream_of("x"))
     return run_tools(client, "hi", tools=logged(log), stream=True)
 

@@ -14,6 +14,7 @@ from inference_async import (
     ChatStream,
     Endpoint,
     InferenceClient,
+    ParsedCompletion,
     SystemMessage,
     Timeouts,
     Tool,
@@ -33,7 +34,6 @@ from inference_async.tools import (
     ToolFinished,
     ToolRunEvent,
     ToolStarted,
-    run_tools,
 )
 
 
@@ -93,10 +93,10 @@ async def tools(client: InferenceClient, definition: ToolDefinition) -> None:
     assert_type(add(1, 2), int)
     assert_type(weather.definition, ToolDefinition)
     made: Tool[..., Any] = weather
-    mixed = run_tools(client, "hi", tools=[add, made, len, definition, {"type": "x"}], temperature=0, extra={"x": 1})
+    mixed = client.run_tools("hi", tools=[add, made, len, definition, {"type": "x"}], temperature=0, extra={"x": 1})
     assert_type(await mixed, ChatCompletion)
-    async with run_tools(client, ["hi"], tools=[weather], stream=True) as run:
-        assert_type(run, ToolRun)
+    async with client.run_tools(["hi"], tools=[weather], stream=True) as run:
+        assert_type(run, ToolRun[ChatCompletion])
         async for event in run:
             assert_type(event, ToolRunEvent)
             match event:
@@ -111,6 +111,9 @@ async def tools(client: InferenceClient, definition: ToolDefinition) -> None:
                     assert_type(message, ToolMessage)
                     assert_type(error, str | None)
     assert_type(run.usage, Usage | None)
+    typed = client.run_tools("hi", tools=[weather], response_type=Usage)
+    assert_type(typed, ToolRun[ParsedCompletion[Usage]])
+    assert_type((await typed).parsed, Usage)
 
 
 async def refused(client: InferenceClient) -> None:
@@ -119,4 +122,7 @@ async def refused(client: InferenceClient) -> None:
     await client.complete(5)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     await client.complete("hi", max_tokens="5")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     await client.complete("hi", extra_mode="maybe")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    client.run_tools("hi", tools=[], temprature=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+    client.run_tools("hi", tools=[], on_error="x")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    add("1", 2)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     from inference_async import InferenceCleint  # type: ignore[attr-defined] # pyright: ignore # noqa: F401
