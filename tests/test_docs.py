@@ -18,13 +18,14 @@ GUIDE = Path(__file__).parent.parent / "docs" / "guide.md"
 async def test_the_guide_runs_as_it_stands(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(GUIDE.parent.parent)
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", emulator.models_url)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 8
     source = "async def guide():\n" + textwrap.indent("\n".join(blocks), "    ")
     names: dict[str, Any] = {}
-    exec(compile(ast.parse(source), str(GUIDE), "exec"), names)
+    exec(compile(ast.parse(source), str(GUIDE), "exec", dont_inherit=True), names)
     await names["guide"]()
     said = capsys.readouterr().out
     for words in (
@@ -32,7 +33,12 @@ async def test_the_guide_runs_as_it_stands(
         "emulator/mistral-large-2407",
         "The train at 09:40",
         "\n48\n",
-        "'violence': {'filtered': True",
+        "[image: image/png, 70 bytes]",
+        "\nCity(name=",
+        "1 get_flight_info {",
+        "\n3 256 3\n",
+        "() ('violence',) content_filter\n126 characters may stay\n",
+        "\n('violence',) medium\n",
         "\nRain.\n",
     ):
         assert words in said
