@@ -34,7 +34,7 @@ async def test_the_guide_runs_as_it_stands(
         "The train at 09:40",
         "\n48\n",
         "[image: image/png, 70 bytes]",
-        "\nCity(name=",
+        "\nCity(name='Oslo', people=717000)\n2\n",
         "1 get_flight_info {",
         "\n3 256 3\n",
         "() ('violence',) content_filter\n126 characters may stay\n",

@@ -13,7 +13,10 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 WORDS = {
     "basic.py": ["Linguists count roughly 7,000 living languages", "finish reason: stop", "tokens: 67"],
     "streaming.py": ["a matter of debate.\nfinish reason: stop\ntokens: 67"],
-    "tools.py": ["the model calls get_flight_info", "The train at 09:40 gets you there"],
+    "tools.py": ["called get_flight_info {", "The train at 09:40 gets you there", "answers: 2, tokens: 494"],
+    "typed_answer.py": ["one city: Oslo 717000", "so far: [{'name': 'Oslo'", "cities: 2"],
+    "embeddings.py": ["nearest: The train to Oslo", "numbers in a vector: 256 tokens: 34"],
+    "tools_by_hand.py": ["the model calls get_flight_info", "The train at 09:40 gets you there"],
     "json_mode.py": ["About 7,100 languages are spoken today"],
     "extra_parameters.py": [
         "passed through: 48 log",
