@@ -14,8 +14,9 @@ _VARIABLES = [
     for prefix, names in {
         "AZURE_INFERENCE": ("ENDPOINT", "CREDENTIAL", "MODEL"),
         "AZURE_AI_CHAT": ("ENDPOINT", "KEY", "MODEL"),
-        "AZURE_OPENAI": ("ENDPOINT", "API_KEY", "DEPLOYMENT"),
-        "OPENAI": ("BASE_URL", "API_KEY", "MODEL"),
+        "AZURE_AI_EMBEDDINGS": ("ENDPOINT", "KEY", "MODEL"),
+        "AZURE_OPENAI": ("ENDPOINT", "API_KEY", "DEPLOYMENT", "AD_TOKEN"),
+        "OPENAI": ("BASE_URL", "API_KEY", "MODEL", "API_VERSION"),
     }.items()
     for name in names
 ]

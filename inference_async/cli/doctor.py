@@ -42,8 +42,8 @@ async def doctor(url: str | None, *, model: str | None, call: bool, entra: bool 
     rows = {
         "endpoint from": "the argument" if url else next(name for name in ENDPOINT_VARIABLES if os.environ.get(name)),
         **endpoint.explain(),
-        "a key": _key_row(credential, endpoint),
-        "a token": _token_row(credential, endpoint),
+        "a key": _key_row(credential, settings.token, endpoint),
+        "a token": _token_row(credential, settings.token, endpoint),
         "a model": model or ("not needed" if endpoint.model_in != "body" else "none is set: pass --model"),
     }
     for name, value in rows.items():
@@ -105,14 +105,16 @@ _NOT_FOUND: Final[Mapping[str, list[str]]] = {
 }
 
 
-def _token_row(credential: str | None, endpoint: Endpoint) -> str:
+def _token_row(credential: str | None, token: str | None, endpoint: Endpoint) -> str:
+    if credential is None and token is not None:
+        return "is set in AZURE_OPENAI_AD_TOKEN, and would be used"
     if credential == "default":
         return "would be used, of DefaultAzureCredential" if endpoint.scope else "cannot be had: no scope is known"
     return "would not be used; --entra takes one in place of a key" if endpoint.scope else "would not be used"
 
 
-def _key_row(key: str | None, endpoint: Endpoint) -> str:
-    if key == "default":
+def _key_row(key: str | None, token: str | None, endpoint: Endpoint) -> str:
+    if key == "default" or (key is None and token is not None):
         return "would not be used"
     if key is not None:
         return "is set beside it"

@@ -48,6 +48,17 @@ async def test_the_environments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "secret-key-7" not in said
 
 
+async def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async with Emulator(pace=0, tokens={"secret-token-7"}) as emulator:
+        monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", emulator.url)
+        monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "secret-token-7")
+        assert await doctor(None, model="m", call=True) == 0
+    said = capsys.readouterr().out
+    assert "AZURE_OPENAI_AD_TOKEN, and would be used" in said
+    assert "the call succeeded: emulator/m" in said
+    assert "secret-token-7" not in said
+
+
 async def test_a_call_that_succeeds(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -321,6 +321,7 @@ def test_endpoints_are_values() -> None:
 ROWS: Final = (
     ("AZURE_INFERENCE_ENDPOINT", "AZURE_INFERENCE_CREDENTIAL", "AZURE_INFERENCE_MODEL"),
     ("AZURE_AI_CHAT_ENDPOINT", "AZURE_AI_CHAT_KEY", "AZURE_AI_CHAT_MODEL"),
+    ("AZURE_AI_EMBEDDINGS_ENDPOINT", "AZURE_AI_EMBEDDINGS_KEY", "AZURE_AI_EMBEDDINGS_MODEL"),
     ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT"),
     ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
 )
@@ -331,14 +332,14 @@ FULL: Final = {
 }
 
 
-@pytest.mark.parametrize("row", range(4))
+@pytest.mark.parametrize("row", range(len(ROWS)))
 def test_first_row_with_an_endpoint(row: int) -> None:
     gone = {names[0] for names in ROWS[:row]}
     environ = {name: value for name, value in FULL.items() if name not in gone}
     assert settings_from(environ) == Settings(f"https://h{row}.example/v1", f"k{row}", f"m{row}")
 
 
-@pytest.mark.parametrize("row", range(4))
+@pytest.mark.parametrize("row", range(len(ROWS)))
 def test_rows_are_never_mixed(row: int) -> None:
     environ = {name: value for name, value in FULL.items() if name not in ROWS[row][1:]}
     for names in ROWS[:row]:
@@ -367,6 +368,41 @@ def test_rows_are_never_mixed(row: int) -> None:
         pytest.param({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/v1/"}, Settings(f"{AOAI}/openai/v1/"), id="with a path"),
         pytest.param({"AZURE_INFERENCE_ENDPOINT": R}, Settings(R), id="only that variable means v1"),
         pytest.param({"AZURE_OPENAI_ENDPOINT": "http://[bad"}, Settings("http://[bad"), id="no URL is left to parse"),
+        pytest.param(
+            {"AZURE_OPENAI_ENDPOINT": AOAI, "AZURE_OPENAI_AD_TOKEN": " t\n"},
+            Settings(f"{AOAI}/openai/v1", token="t"),
+            id="a token",
+        ),
+        pytest.param(
+            {"AZURE_OPENAI_ENDPOINT": AOAI, "AZURE_OPENAI_AD_TOKEN": "t", "AZURE_OPENAI_API_KEY": "k"},
+            Settings(f"{AOAI}/openai/v1", "k"),
+            id="a key is stronger than a token",
+        ),
+        pytest.param(
+            {"OPENAI_BASE_URL": "https://h.example/v1", "AZURE_OPENAI_AD_TOKEN": "t"},
+            Settings("https://h.example/v1"),
+            id="a token of another set",
+        ),
+        pytest.param(
+            {"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/deployments/d", "OPENAI_API_VERSION": "2025-01-01-preview"},
+            Settings(f"{AOAI}/openai/deployments/d?api-version=2025-01-01-preview"),
+            id="a version for a deployment",
+        ),
+        pytest.param(
+            {"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/deployments/d?a=1", "OPENAI_API_VERSION": "v&x"},
+            Settings(f"{AOAI}/openai/deployments/d?a=1&api-version=v%26x"),
+            id="a version behind another query",
+        ),
+        pytest.param(
+            {"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/deployments/d?api-version=1", "OPENAI_API_VERSION": "2"},
+            Settings(f"{AOAI}/openai/deployments/d?api-version=1"),
+            id="the address has one",
+        ),
+        pytest.param(
+            {"AZURE_OPENAI_ENDPOINT": AOAI, "OPENAI_API_VERSION": "2025-01-01-preview"},
+            Settings(f"{AOAI}/openai/v1"),
+            id="v1 takes no version",
+        ),
     ],
 )
 def test_settings(environ: dict[str, str], expected: Settings) -> None:
@@ -455,3 +491,11 @@ KEYS: Final = {"AZURE_INFERENCE_CREDENTIAL": "k1", "AZURE_OPENAI_API_KEY": "k2"}
 )
 def test_settings_for_an_endpoint_that_is_given(environ: dict[str, str], url: str, key: str | None) -> None:
     assert settings_for(Endpoint.parse(url), environ).credential == key
+
+
+def test_a_token_goes_only_to_the_host_it_was_set_for() -> None:
+    environ = {"AZURE_OPENAI_ENDPOINT": AOAI, "AZURE_OPENAI_AD_TOKEN": "t"}
+    assert settings_for(Endpoint.parse(f"{AOAI}/openai/v1"), environ).token == "t"
+    assert settings_for(Endpoint.parse(f"{R}/models"), environ).token is None
+    with_key = {**environ, "AZURE_OPENAI_API_KEY": "k"}
+    assert settings_for(Endpoint.parse(f"{AOAI}/openai/v1"), with_key)[1:] == ("k", None, None)
