@@ -12,13 +12,16 @@ import pytest
 
 from inference_async.emulator import Emulator
 
-GUIDE = Path(__file__).parent.parent / "docs" / "guide.md"
+ROOT = Path(__file__).parent.parent
+GUIDE = ROOT / "docs" / "guide.md"
+FEATURES = ROOT / "docs" / "features.md"
+WITHOUT_A_TEST = {"prompt templates (`.prompty`)", "retries", "image generation, the Responses API"}  # ours: no
 
 
 async def test_the_guide_runs_as_it_stands(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(GUIDE.parent.parent)
+    monkeypatch.chdir(ROOT)
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", emulator.models_url)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
@@ -42,3 +45,23 @@ async def test_the_guide_runs_as_it_stands(
         "\nRain.\n",
     ):
         assert words in said
+
+
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in FEATURES.read_text().splitlines()
+    if line.startswith("|") and not line.startswith(("|---", "| feature "))
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_every_feature_names_a_test_that_is_there(row: list[str]) -> None:
+    feature, ours, _, _, test = row
+    if feature in WITHOUT_A_TEST:
+        assert not test
+        return
+    path, _, name = test.strip("`").partition("::")
+    tree = ast.parse((ROOT / path).read_text())
+    functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert name in functions, f"{path} has no {name}"
+    assert not ours.startswith("no")
