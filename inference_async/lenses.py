@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
+from .errors import InferenceError
 from .structured import PartialReader
 from .types.base import UNSET, is_object
 from .wire.think import Piece, ThinkSplitter
@@ -87,8 +88,10 @@ class PartialStream(_Lens):
         while True:
             try:
                 reader.feed((await self._stream.__anext__()).text)
-            except StopAsyncIteration:
-                reader.close()
+            except (StopAsyncIteration, InferenceError) as error:
+                # What came before an error is shown before it; the stream keeps both for the next step.
+                if isinstance(error, StopAsyncIteration):
+                    reader.close()
                 if not self._is_new():
                     raise
                 return self._value()

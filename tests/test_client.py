@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import pickle
-from typing import Any
+import struct
+from array import array
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import aiohttp
+import msgspec
 import pytest
 
 from inference_async import (
@@ -15,13 +20,21 @@ from inference_async import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
     ClientClosedError,
     ConfigurationError,
+    ContentFilterError,
+    CredentialError,
     Endpoint,
+    ImageEmbeddingInput,
     InferenceClient,
     InferenceError,
     InvalidResponseError,
     Limits,
+    NotFoundError,
+    ParsedCompletion,
+    RateLimitError,
+    ResponseTypeError,
     SystemMessage,
     Timeouts,
     UnknownOptionError,
@@ -595,3 +608,640 @@ async def test_a_key_header_of_ones_own_is_a_credential_too() -> None:
     with pytest.raises(ConfigurationError, match="plain http"):
         await client.complete("hi")
     assert KEY not in repr(vars(client))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Defaults, extra, and what a call makes of them
+
+
+def asked(transport: ScriptedTransport, at: int = 0) -> dict[str, Any]:
+    body = json.loads(transport.calls[at].body)
+    assert isinstance(body, dict)
+    return {name: value for name, value in body.items() if name not in ("messages", "stream", "stream_options")}
+
+
+def with_transport(
+    *replies: ScriptedReply, url: str = "http://localhost/v1", **options: Any
+) -> tuple[InferenceClient, ScriptedTransport]:
+    transport = ScriptedTransport(*(replies or (reply(),)))
+    return InferenceClient(url, model="m", transport=transport, **options), transport
+
+
+DEFAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    # what the client has, what the copy adds, what the call says: what is sent
+    "none": ({}, {}, {}, {"model": "m"}),
+    "of the client": ({"defaults": {"temperature": 0, "seed": 1}}, {}, {}, {"model": "m", "temperature": 0, "seed": 1}),
+    "the call is stronger": ({"defaults": {"seed": 1}}, {}, {"seed": 2}, {"model": "m", "seed": 2}),
+    "UNSET drops one for the call": (
+        {"defaults": {"seed": 1, "top_p": 1}},
+        {},
+        {"seed": UNSET},
+        {"model": "m", "top_p": 1},
+    ),
+    "None sends null": ({"defaults": {"max_tokens": 5}}, {}, {"max_tokens": None}, {"model": "m", "max_tokens": None}),
+    "a default that is null": ({"defaults": {"max_tokens": None}}, {}, {}, {"model": "m", "max_tokens": None}),
+    "the copy adds": ({"defaults": {"seed": 1}}, {"defaults": {"top_p": 1}}, {}, {"model": "m", "seed": 1, "top_p": 1}),
+    "the copy is stronger": ({"defaults": {"seed": 1}}, {"defaults": {"seed": 2}}, {}, {"model": "m", "seed": 2}),
+    "the copy drops one": ({"defaults": {"seed": 1}}, {"defaults": {"seed": UNSET}}, {}, {"model": "m"}),
+    "the call brings back what the copy dropped": (
+        {"defaults": {"seed": 1}},
+        {"defaults": {"seed": UNSET}},
+        {"seed": 3},
+        {"model": "m", "seed": 3},
+    ),
+    "a model for the call": ({}, {}, {"model": "x"}, {"model": "x"}),
+    "no model for the call": ({}, {}, {"model": UNSET}, {}),
+    "a model of the copy": ({}, {"model": "x"}, {}, {"model": "x"}),
+    "no model of the copy": ({}, {"model": None}, {}, {}),
+    "extra of the client": ({"extra": {"a": 1}}, {}, {}, {"model": "m", "a": 1}),
+    "extra is overruled one by one": (
+        {"extra": {"a": 1, "b": 2}},
+        {},
+        {"extra": {"b": 3, "c": 4}},
+        {"model": "m", "a": 1, "b": 3, "c": 4},
+    ),
+    "extra dropped for the call": ({"extra": {"a": 1, "b": 2}}, {}, {"extra": {"a": UNSET}}, {"model": "m", "b": 2}),
+    "extra that is null": ({"extra": {"a": 1}}, {}, {"extra": {"a": None}}, {"model": "m", "a": None}),
+    "no extra for the call keeps the client's": ({"extra": {"a": 1}}, {}, {"extra": {}}, {"model": "m", "a": 1}),
+    "extra of the copy": ({"extra": {"a": 1}}, {"extra": {"a": UNSET, "b": 2}}, {}, {"model": "m", "b": 2}),
+    "extra beats a default of its name": (
+        {"defaults": {"seed": 1}},
+        {},
+        {"extra": {"seed": 2}},
+        {"model": "m", "seed": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["complete", "stream"])
+@pytest.mark.parametrize(("own", "of_copy", "of_call", "expected"), DEFAULTS.values(), ids=DEFAULTS)
+async def test_defaults(own: Any, of_copy: Any, of_call: Any, expected: dict[str, Any], *, streamed: bool) -> None:
+    client, transport = with_transport(**own)
+    client = client.with_options(**of_copy)
+    if streamed:
+        await client.stream("hi", **of_call).final()
+    else:
+        await client.complete("hi", **of_call)
+    assert asked(transport) == expected
+
+
+async def test_a_call_and_a_copy_leave_the_client_as_it_is() -> None:
+    defaults: Any = {"seed": 1}
+    extra = {"a": 1}
+    client, transport = with_transport(reply(), reply(), defaults=defaults, extra=extra)
+    client.with_options(defaults={"seed": 2, "top_p": 1}, extra={"a": 2, "b": 2})
+    await client.complete("hi", seed=3, extra={"a": 3})
+    defaults["seed"] = 4
+    extra["a"] = 4
+    await client.complete("hi")
+    assert asked(transport, 1) == {"model": "m", "seed": 1, "a": 1}
+
+
+@pytest.mark.parametrize(
+    ("own", "of_call", "expected"),
+    [
+        ({}, {}, None),
+        ({"extra": {"a": 1}}, {}, "pass-through"),
+        ({"extra": {"a": 1}}, {"extra": {"a": UNSET}}, None),
+        ({"defaults": {"n": 2}}, {}, "pass-through"),
+        ({"defaults": {"n": 2}}, {"n": UNSET}, None),
+        ({"extra_mode": "drop"}, {"extra": {"a": 1}}, "drop"),
+        ({"extra_mode": "drop"}, {"extra_mode": "error"}, "error"),
+    ],
+)
+async def test_the_header_for_extra_goes_by_what_is_sent(own: Any, of_call: Any, expected: str | None) -> None:
+    client, transport = with_transport(url="http://localhost/models", **own)
+    await client.complete("hi", **of_call)
+    assert transport.calls[0].headers.get("extra-parameters") == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"defaults": {"temprature": 0}}, "did you mean 'temperature'"),
+        ({"defaults": {"model": "m"}}, "takes as model="),
+        ({"defaults": [("seed", 1)]}, "defaults of type list"),
+        ({"defaults": {"temperature": float("nan")}}, "got nan in temperature"),
+        ({"extra": [("seed", 1)]}, "extra= of type list"),
+        ({"extra": {"a": float("inf")}}, "got inf in extra.a"),
+        ({"raise_on_filter": 1}, "raise_on_filter= of type int"),
+    ],
+)
+def test_bad_defaults_are_refused_at_once(options: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        InferenceClient("http://localhost/v1", **options)
+    with pytest.raises(ConfigurationError, match=words):
+        InferenceClient("http://localhost/v1").with_options(**options)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# raise_on_filter
+
+
+def answer(content: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    return {"id": "c", "choices": [{"index": 0, "message": {"content": content, **message}, "finish_reason": finish}]}
+
+
+CUT = answer("He", "content_filter")
+CUT["choices"][0]["content_filter_results"] = {"hate": {"filtered": True, "severity": "high"}}
+
+
+@pytest.mark.parametrize(
+    ("of_client", "of_copy", "of_call", "raises"),
+    [
+        (False, UNSET, None, False),
+        (False, UNSET, True, True),
+        (True, UNSET, None, True),
+        (True, UNSET, False, False),
+        (True, False, None, False),
+        (False, True, None, True),
+        (True, False, True, True),
+    ],
+)
+async def test_raise_on_filter(*, of_client: bool, of_copy: Any, of_call: bool | None, raises: bool) -> None:
+    client, _ = with_transport(reply(CUT), raise_on_filter=of_client)
+    client = client.with_options(raise_on_filter=of_copy)
+    if not raises:
+        completion = await client.complete("hi", raise_on_filter=of_call)
+        assert (completion.text, completion.finish_reason) == ("He", "content_filter")
+        assert completion.content_filter.filtered == ("hate",)
+        return
+    with pytest.raises(
+        ContentFilterError, match="cut the answer of http://localhost/v1/chat/completions for hate"
+    ) as caught:
+        await client.complete("hi", raise_on_filter=of_call)
+    error = caught.value
+    assert error.completion is not None
+    assert (error.completion.text, error.status, error.request_id) == ("He", 200, "request-1")
+    assert error.content_filter.filtered == ("hate",)
+    assert error.completion.meta.request_id == "request-1"
+
+
+async def test_an_answer_that_was_not_cut_is_returned() -> None:
+    client, _ = with_transport(raise_on_filter=True)
+    assert (await client.complete("hi")).text == "Hello"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Embeddings
+
+
+def vectors(*numbers: float, tokens: int = 1, first: int = 0) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": first + at, "embedding": [number]} for at, number in enumerate(numbers)]
+    return {"object": "list", "model": "e", "data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+async def test_embed() -> None:
+    answered = vectors(1, 2, tokens=7)
+    answered["data"].reverse()
+    client, transport = with_transport(reply(answered))
+    result = await client.embed(["a", "b"], dimensions=1)
+    assert result.vectors == [[1], [2]]
+    assert [item.index for item in result.data] == [0, 1]
+    assert result.usage is not None
+    assert (result.usage.prompt_tokens, result.requests, result.meta.request_id) == (7, 1, "request-1")
+    assert asked(transport) == {"model": "m", "input": ["a", "b"], "dimensions": 1}
+    assert transport.calls[0].url == "http://localhost/v1/embeddings"
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ({}, {"model": "m"}),
+        ({"model": "e"}, {"model": "e"}),
+        ({"model": UNSET}, {}),
+        ({"model": None}, {"model": None}),
+    ],
+)
+async def test_the_model_of_embeddings(model: Any, expected: dict[str, Any]) -> None:
+    client, transport = with_transport(reply(vectors(1)))
+    await client.embed("a", **model)
+    assert asked(transport) == {"input": ["a"], **expected}
+
+
+async def test_defaults_and_extra_of_chats_do_not_go_out_with_embeddings() -> None:
+    client, transport = with_transport(reply(vectors(1)), defaults={"seed": 1}, extra={"a": 1}, headers={"x-a": "1"})
+    await client.embed("a", extra={"truncate": "END"})
+    assert asked(transport) == {"model": "m", "input": ["a"], "truncate": "END"}
+    assert transport.calls[0].headers["x-a"] == "1"
+
+
+@pytest.mark.parametrize("typed", [{"encoding_format": "base64"}, {}])
+async def test_embed_base64(typed: Any) -> None:
+    data = base64.b64encode(struct.pack("<2f", 0.5, -1)).decode()
+    client, _ = with_transport(reply({"data": [{"index": 0, "embedding": data}]}))
+    assert (await client.embed("a", **typed)).vectors == [array("f", [0.5, -1])]
+
+
+async def test_embed_over_several_requests_at_once_in_order() -> None:
+    waiting: list[asyncio.Event] = []
+    all_came = asyncio.Event()
+
+    async def slow(connection: Connection) -> None:
+        texts = json.loads(connection.body)["input"]
+        mine = asyncio.Event()
+        waiting.append(mine)
+        if len(waiting) == 3:
+            all_came.set()
+        await mine.wait()
+        await connection.send(json_reply(vectors(*(float(text) for text in texts), tokens=len(texts))))
+
+    async with RawServer(slow) as server, InferenceClient(f"{server.url}/v1", KEY, model="m") as client:
+        asking = asyncio.ensure_future(client.embed([str(number) for number in range(5)], batch_size=2))
+        await all_came.wait()  # all three are under way at once
+        for mine in reversed(waiting):
+            mine.set()
+            await asyncio.sleep(0)
+        result = await asking
+    assert result.vectors == [[0], [1], [2], [3], [4]]
+    assert [item.index for item in result.data] == [0, 1, 2, 3, 4]
+    assert result.usage is not None
+    assert (result.usage.prompt_tokens, result.requests) == (5, 3)
+
+
+async def test_embed_keeps_to_max_concurrency() -> None:
+    running = most = 0
+
+    async def counted(connection: Connection) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)  # so that requests would meet, were they let
+        running -= 1
+        await connection.send(json_reply(vectors(1)))
+
+    async with RawServer(counted) as server, InferenceClient(f"{server.url}/v1", KEY) as client:
+        assert len((await client.embed(["a"] * 6, batch_size=1, max_concurrency=2)).vectors) == 6
+    assert most == 2
+    assert server.connections == 2
+
+
+async def test_the_first_request_that_fails_ends_the_others() -> None:
+    others: list[Connection] = []
+    two_wait = asyncio.Event()
+
+    async def failing(connection: Connection) -> None:
+        if json.loads(connection.body)["input"] != ["bad"]:
+            others.append(connection)
+            if len(others) == 2:
+                two_wait.set()
+            await asyncio.Event().wait()
+        await two_wait.wait()
+        await connection.send(json_reply({"error": {"message": "too fast"}}, "429 Too Many Requests"))
+
+    async with RawServer(failing) as server, InferenceClient(f"{server.url}/v1", KEY) as client:
+        with pytest.raises(RateLimitError, match="too fast"):
+            await client.embed(["a", "bad", "b"], batch_size=1)
+        for connection in others:
+            await asyncio.wait_for(connection.gone.wait(), 5)
+        await asyncio.sleep(0)
+        assert not [task for task in asyncio.all_tasks() if "in_order" in repr(task)]
+
+
+async def test_the_error_of_one_request_of_many_keeps_its_cause() -> None:
+    cause = RuntimeError("the vault is locked")
+
+    async def token() -> str:
+        raise cause
+
+    client = InferenceClient("http://localhost/v1", token, transport=ScriptedTransport())
+    with pytest.raises(CredentialError) as one:
+        await client.embed(["a"])
+    with pytest.raises(CredentialError) as many:
+        await client.embed(["a", "b"], batch_size=1)
+    assert one.value.__cause__ is cause
+    assert many.value.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (vectors(1), "1 vectors for 2 inputs"),
+        (vectors(1, 2, first=1), "indices that are not those of 2 inputs"),
+        ({"data": [{"index": 0, "embedding": "!"}, {"index": 1, "embedding": [1]}]}, "neither numbers nor base64"),
+        ({"choices": []}, "no list of embeddings"),
+        (b"<html>", "not JSON"),
+    ],
+)
+async def test_embeddings_that_are_none(body: Any, words: str) -> None:
+    client, _ = with_transport(reply(body))
+    with pytest.raises(InvalidResponseError, match=words) as caught:
+        await client.embed(["a", "b"])
+    assert caught.value.request_id == "request-1"
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "words"),
+    [
+        ([], {}, "empty list of inputs"),
+        (["a"], {"batch_size": 0}, "batch_size=0"),
+        (["a", "b"], {"batch_size": 1, "split": False}, "split=False"),
+        (["a"], {"max_concurrency": 0}, "limit of 0 at once"),
+        (["a"], {"temperature": 0}, "unknown option 'temperature'"),
+        (["a"], {"timeouts": 5}, "timeouts= of type int"),
+    ],
+)
+async def test_embed_refuses_before_anything_is_sent(given: Any, options: Any, words: str) -> None:
+    client, transport = with_transport()
+    with pytest.raises(ConfigurationError, match=words):
+        await client.embed(given, **options)
+    assert transport.calls == []
+
+
+async def test_embed_images() -> None:
+    answered = vectors(1, 2)
+    answered["usage"]["prompt_patches"] = 4
+    client, transport = with_transport(reply(answered), url="http://localhost/models")
+    image = ImageEmbeddingInput("data:image/png;base64,AA==", "a cat")
+    result = await client.embed_images([image, "data:image/png;base64,BB=="], dimensions=1)
+    assert result.vectors == [[1], [2]]
+    assert result.usage is not None
+    assert result.usage.extra == {"prompt_patches": 4}
+    assert asked(transport) == {
+        "model": "m",
+        "dimensions": 1,
+        "input": [{"image": "data:image/png;base64,AA==", "text": "a cat"}, {"image": "data:image/png;base64,BB=="}],
+    }
+    assert transport.calls[0].url.startswith("http://localhost/models/images/embeddings?")
+
+
+async def test_embed_images_where_there_is_no_such_route() -> None:
+    client, _ = with_transport(reply({}, 404))
+    with pytest.raises(NotFoundError, match="only /models, serverless endpoints and managed compute embed images"):
+        await client.embed_images("data:image/png;base64,AA==")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# model_info and request
+
+
+async def test_model_info() -> None:
+    client, transport = with_transport(
+        reply({"model_name": "Phi-4", "model_type": "chat-completion", "model_provider_name": "Microsoft", "v": 1}),
+        url="http://localhost/models",
+    )
+    info = await client.model_info(headers={"azureml-model-deployment": "d"})
+    assert (info.model_name, info.kind, info.model_provider_name, info.extra) == (
+        "Phi-4",
+        "chat_completion",
+        "Microsoft",
+        {"v": 1},
+    )
+    assert (info.meta.status, info.meta.request_id) == (200, "request-1")
+    [call] = transport.calls
+    assert (call.method, call.body) == ("GET", b"")
+    assert call.url.startswith("http://localhost/models/info?api-version=")
+    assert call.headers["azureml-model-deployment"] == "d"
+    assert "content-type" not in call.headers
+
+
+async def test_model_info_where_there_is_none() -> None:
+    client, _ = with_transport(reply({"error": {"code": "404", "message": "Resource not found"}}, 404))
+    with pytest.raises(NotFoundError, match="only serverless endpoints and managed compute say which model they hold"):
+        await client.model_info()
+
+
+async def test_request() -> None:
+    async def answered(connection: Connection) -> None:
+        await connection.send(json_reply({"data": [1]}, headers=["x-request-id: r7", "x-ms-region: north"]))
+
+    async with RawServer(answered) as server:
+        async with InferenceClient(f"{server.url}/v1", KEY, headers={"X-A": "1"}) as client:
+            found = await client.request("post", "images/generations", json={"prompt": "a cat"}, params={"n": "2"})
+        [(head, body)] = server.requests
+    assert json.loads(body) == {"prompt": "a cat"}
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0] == "post /v1/images/generations?n=2 http/1.1"
+    assert f"authorization: bearer {KEY}" in lines
+    assert "x-a: 1" in lines
+    assert (found.status, found.json(), found.meta.request_id, found.meta.region) == (200, {"data": [1]}, "r7", "north")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
+async def test_request_takes_any_success(status: int) -> None:
+    client, _ = with_transport(reply(b"", status))
+    found = await client.request("DELETE", "files/f1")
+    assert (found.status, found.body) == (status, b"")
+
+
+@pytest.mark.parametrize("credential", [None, KEY], ids=["no key", "key"])
+async def test_only_200_is_a_success_of_the_services_own_calls(credential: str | None) -> None:
+    client = InferenceClient("http://localhost/v1", credential, transport=ScriptedTransport(reply(HELLO, 201)))
+    with pytest.raises(APIStatusError) as caught:
+        await client.complete("hi")
+    assert caught.value.status == 201
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (302, APIStatusError),
+        (401, AuthenticationError),
+        (404, NotFoundError),
+        (429, RateLimitError),
+        (500, APIStatusError),
+    ],
+)
+async def test_request_maps_errors(status: int, cls: type[APIStatusError]) -> None:
+    client, _ = with_transport(reply({"error": {"message": "no"}}, status))
+    with pytest.raises(cls) as caught:
+        await client.request("GET", "models")
+    assert (caught.value.status, caught.value.url) == (status, "http://localhost/v1/models")
+
+
+@pytest.mark.parametrize("path", ["https://other.example/x", "//other.example/x", "../x", "a?b=c", "", "%2e%2e/x"])
+async def test_request_reaches_nothing_but_the_endpoint(path: str) -> None:
+    client, transport = with_transport(credential=KEY)
+    with pytest.raises(ConfigurationError, match="got path="):
+        await client.request("GET", path)
+    assert transport.calls == []
+
+
+async def test_request_keeps_to_the_bound() -> None:
+    client, _ = with_transport(reply(b"x" * 101), limits=Limits(max_body_bytes=100))
+    with pytest.raises(InvalidResponseError, match="over 100 bytes"):
+        await client.request("GET", "models")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# response_type
+
+
+class City(msgspec.Struct):
+    name: str
+    size: int
+
+
+@dataclass
+class Town:
+    name: str
+
+
+class Village(TypedDict):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("response_type", "text", "expected", "name", "properties"),
+    [
+        pytest.param(City, '{"name": "Rome", "size": 3}', City("Rome", 3), "City", ["name", "size"], id="Struct"),
+        pytest.param(Town, '{"name": "Bray"}', Town("Bray"), "Town", ["name"], id="dataclass"),
+        pytest.param(Village, '{"name": "Giverny"}', {"name": "Giverny"}, "Village", ["name"], id="TypedDict"),
+        pytest.param(
+            list[City], '{"value": [{"name": "Rome", "size": 3}]}', [City("Rome", 3)], "list_City", ["value"], id="list"
+        ),
+        pytest.param(int, '{"value": 42}', 42, "int", ["value"], id="int"),
+    ],
+)
+async def test_response_type(response_type: Any, text: str, expected: Any, name: str, properties: list[str]) -> None:
+    client, transport = with_transport(reply(answer(text)))
+    completion = await client.complete("hi", response_type=response_type)
+    assert isinstance(completion, ParsedCompletion)
+    assert (completion.parsed, completion.repaired, completion.text) == (expected, [], text)
+    assert completion.meta.request_id == "request-1"
+    [call] = transport.calls
+    said = json.loads(call.body)["response_format"]
+    assert (said["type"], said["json_schema"]["name"], said["json_schema"]["strict"]) == ("json_schema", name, True)
+    schema = said["json_schema"]["schema"]
+    assert (schema["type"], schema["additionalProperties"]) == ("object", False)
+    assert list(schema["properties"]) == schema["required"] == properties
+
+
+async def test_response_type_is_stronger_than_a_default_format() -> None:
+    client, transport = with_transport(
+        reply(answer('{"name": "a", "size": 1}')), defaults={"response_format": "json_object"}
+    )
+    assert (await client.complete("hi", response_type=City)).parsed == City("a", 1)
+    assert asked(transport)["response_format"]["type"] == "json_schema"
+
+
+CALLS = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+NO_VALUE: dict[str, tuple[dict[str, Any], str, str, str | None]] = {  # the answer, then reason, text and position
+    "a wrong type": (answer('{"name": "a", "size": "big"}'), "mismatch", '{"name": "a", "size": "big"}', "$.size"),
+    "a field is missing": (answer('{"name": "a"}'), "mismatch", '{"name": "a"}', "$"),
+    "no JSON": (answer("Rome"), "mismatch", "Rome", "char 0"),
+    "half a JSON": (answer('{"name": "a"'), "mismatch", '{"name": "a"', "char 12"),
+    "cut": (answer('{"name": "Ro', "length"), "length", '{"name": "Ro', None),
+    "cut although whole": (answer('{"name": "a", "size": 1}', "length"), "length", '{"name": "a", "size": 1}', None),
+    "filtered": (answer(None, "content_filter"), "content_filter", "", None),
+    "refused": (answer(None, refusal="I will not."), "refusal", "I will not.", None),
+    "tools": (answer(None, "tool_calls", tool_calls=CALLS), "tool_calls", "", None),
+    "tools under another reason": (answer(None, "stop", tool_calls=CALLS), "tool_calls", "", None),
+    "empty": (answer(""), "empty", "", None),
+    "null": (answer(None), "empty", "", None),
+    "blank": (answer(" \n"), "empty", " \n", None),
+    "no choice": ({"id": "c", "choices": []}, "empty", "", None),
+}
+
+
+@pytest.mark.parametrize(("body", "reason", "text", "position"), NO_VALUE.values(), ids=NO_VALUE)
+async def test_no_value(body: dict[str, Any], reason: str, text: str, position: str | None) -> None:
+    client, transport = with_transport(reply(body))
+    with pytest.raises(ResponseTypeError, match="City") as caught:
+        await client.complete("hi", response_type=City)
+    error = caught.value
+    assert (error.reason, error.text, error.position) == (reason, text, position)
+    assert error.completion.id == "c"
+    assert (error.request_id, error.completion.meta.request_id) == ("request-1", "request-1")
+    assert pickle.loads(pickle.dumps(error)).completion == error.completion
+    assert len(transport.calls) == 1
+
+
+async def test_a_filter_that_raises_goes_before_the_type() -> None:
+    client, _ = with_transport(reply(CUT))
+    with pytest.raises(ContentFilterError):
+        await client.complete("hi", response_type=City, raise_on_filter=True)
+
+
+GOOD, BAD, WORSE = '{"name": "Rome", "size": 3}', '{"name": "Rome", "size": "big"}', "Rome"
+
+
+async def test_repair() -> None:
+    client, transport = with_transport(reply(answer(BAD)), reply(answer(WORSE)), reply(answer(GOOD)))
+    completion = await client.complete([SystemMessage("Be brief."), "hi"], response_type=City, repair=2, seed=1)
+    assert completion.parsed == City("Rome", 3)
+    assert [one.text for one in completion.repaired] == [BAD, WORSE]
+    assert all(one.meta.request_id == "request-1" for one in completion.repaired)
+    first, second, third = (json.loads(call.body) for call in transport.calls)
+    assert first["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
+    assert second["messages"][:3] == [*first["messages"], {"role": "assistant", "content": BAD}]
+    assert third["messages"][:5] == [*second["messages"], {"role": "assistant", "content": WORSE}]
+    assert [len(body["messages"]) for body in (first, second, third)] == [2, 4, 6]
+    complaint = second["messages"][3]
+    assert complaint["role"] == "user"
+    assert "$.size" in complaint["content"]
+    assert "Answer again" in complaint["content"]
+    assert third["messages"][5] != complaint
+    for body in (second, third):
+        assert {name: body[name] for name in body if name != "messages"} == {
+            name: first[name] for name in first if name != "messages"
+        }
+
+
+@pytest.mark.parametrize("repair", [0, 1, 3])
+async def test_repair_stops(repair: int) -> None:
+    client, transport = with_transport(*(reply(answer(f"{BAD}{' ' * at}")) for at in range(5)))
+    with pytest.raises(ResponseTypeError) as caught:
+        await client.complete("hi", response_type=City, repair=repair)
+    assert len(transport.calls) == repair + 1
+    assert caught.value.text == f"{BAD}{' ' * repair}"  # the last answer
+
+
+async def test_what_needs_no_repair_gets_none() -> None:
+    client, transport = with_transport(reply(answer(GOOD)))
+    assert (await client.complete("hi", response_type=City, repair=5)).repaired == []
+    assert len(transport.calls) == 1
+
+
+@pytest.mark.parametrize("name", [name for name, row in NO_VALUE.items() if row[1] != "mismatch"])
+async def test_only_a_mismatch_is_repaired(name: str) -> None:
+    client, transport = with_transport(reply(NO_VALUE[name][0]))
+    with pytest.raises(ResponseTypeError):
+        await client.complete("hi", response_type=City, repair=3)
+    assert len(transport.calls) == 1
+
+
+async def test_repair_leaves_the_callers_messages_alone() -> None:
+    messages: list[Any] = [{"role": "user", "content": "hi"}]
+    client, _ = with_transport(reply(answer(BAD)), reply(answer(GOOD)))
+    await client.complete(messages, response_type=City, repair=1)
+    assert messages == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    ["hi", {"role": "user", "content": "hi"}, UserMessage("hi"), ("hi",)],
+    ids=["text", "dict", "Struct", "tuple"],
+)
+async def test_repair_of_every_form_of_messages(messages: Any) -> None:
+    client, transport = with_transport(reply(answer(BAD)), reply(answer(GOOD)))
+    await client.complete(messages, response_type=City, repair=1)
+    assert json.loads(transport.calls[1].body)["messages"][:2] == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": BAD},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"repair": 1}, "got repair= without response_type="),
+        ({"response_type": City, "repair": -1}, "got repair=-1"),
+        ({"response_type": City, "repair": True}, "got repair=True"),
+        ({"response_type": City, "repair": 1.5}, "got repair=1.5"),
+        ({"response_type": City, "response_format": "json_object"}, "both response_type= and response_format="),
+        ({"response_type": City, "response_format": None}, "both response_type= and response_format="),
+        ({"response_format": City}, "say response_type=City"),
+    ],
+)
+async def test_misuse_of_response_type(options: Any, words: str) -> None:
+    client, transport = with_transport()
+    with pytest.raises(ConfigurationError, match=words):
+        await client.complete("hi", **options)
+    assert transport.calls == []
+
+
+async def test_an_unset_format_beside_a_type_is_no_misuse() -> None:
+    client, _ = with_transport(reply(answer(GOOD)))
+    completion = await client.complete("hi", response_type=City, response_format=UNSET)
+    assert completion.parsed == City("Rome", 3)

@@ -7,7 +7,9 @@ import gc
 import pickle
 import warnings
 from contextlib import aclosing
+from typing import Any
 
+import msgspec
 import pytest
 
 from inference_async import (
@@ -17,12 +19,18 @@ from inference_async import (
     ChatStream,
     ClientClosedError,
     ClientStateError,
+    ConfigurationError,
+    ContentFilterError,
+    ContentFilterResults,
     IncompleteStreamError,
     InferenceClient,
     InferenceError,
     InvalidResponseError,
     Limits,
+    ParsedCompletion,
+    ParsedStream,
     RateLimitError,
+    ResponseTypeError,
     StreamError,
     Timeouts,
     WrongEventLoopError,
@@ -645,3 +653,201 @@ async def test_a_transport_that_gives_up_is_no_limit_of_ours() -> None:
     client = scripted(ScriptedReply([TimeoutError("mine")]))
     with pytest.raises(IncompleteStreamError, match="gave up waiting"):
         await client.stream("hi").final()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The asynchronous filter
+
+
+def annotated(check: int, start: int, end: int, finish: str | None = None) -> bytes:
+    offsets = {"check_offset": check, "start_offset": start, "end_offset": end}
+    results = {"violence": {"filtered": finish == "content_filter", "severity": "safe"}}
+    choice = {"index": 0, "finish_reason": finish, "content_filter_results": results, "content_filter_offsets": offsets}
+    return event({"id": "", "object": "", "created": 0, "model": "", "choices": [choice]})
+
+
+async def test_checked_grows_after_the_finish_reason() -> None:
+    text = event(chunk("c" * 462))
+    client, _ = streamed(text, annotated(44, 44, 198), event(chunk(None, "stop")), annotated(506, 44, 571), DONE)
+    async with client.stream("hi") as stream:
+        seen = [(stream.checked, stream.retract_from) async for _ in stream]
+        assert seen == [(None, None), (0, None), (0, None), (462, None)]
+        assert stream.completion.finish_reason == "stop"
+        assert stream.completion.choices[0].checked == 462
+
+
+async def test_text_to_be_taken_back() -> None:
+    client, _ = streamed(event(chunk("c" * 900)), annotated(65, 65, 1056, "content_filter"), DONE)
+    stream = client.stream("hi")
+    assert (stream.checked, stream.retract_from) == (None, None)
+    completion = await stream.final()
+    assert (stream.checked, stream.retract_from) == (0, 0)
+    assert completion.choices[0].retract_from == 0
+    assert len(completion.text) == 900
+
+
+async def test_must_wait_says_whether_anything_has_arrived() -> None:
+    client, _ = streamed(event(chunk("a")) + event(chunk("b")), event(chunk("c", "stop")), DONE)
+    async with client.stream("hi") as stream:
+        assert stream.must_wait
+        assert [stream.must_wait async for _ in stream] == [False, True, True]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# raise_on_filter
+
+FILTERED = {"violence": {"filtered": True, "severity": "high"}}
+
+
+def filtered(text: str = "He") -> list[bytes]:
+    last = {"index": 0, "delta": {}, "finish_reason": "content_filter", "content_filter_results": FILTERED}
+    return [event(chunk(text)), event({"id": "c", "model": "m", "choices": [last], "usage": USAGE}), DONE]
+
+
+async def test_a_cut_stream_raises_after_its_last_chunk_and_keeps_failing() -> None:
+    client, reply = streamed(*filtered())
+    async with client.stream("hi", raise_on_filter=True) as stream:
+        assert [(await anext(stream)).text for _ in range(2)] == ["He", ""]
+        with pytest.raises(ContentFilterError, match=r"content safety cut the answer of .* for violence") as caught:
+            await anext(stream)
+        assert reply.finished  # so that the connection can be used again
+        with pytest.raises(ContentFilterError) as again:
+            await anext(stream)
+        assert again.value is caught.value
+        with pytest.raises(ContentFilterError):
+            await stream.final()
+    error = caught.value
+    assert not reply.closed
+    assert error.content_filter == ContentFilterResults(FILTERED)
+    assert error.completion is not None
+    assert (error.completion.text, error.completion.finish_reason) == ("He", "content_filter")
+    assert error.completion.usage is not None
+    assert (error.status, error.request_id) == (200, "request-1")
+    assert pickle.loads(pickle.dumps(error)).completion == error.completion
+
+
+@pytest.mark.parametrize(
+    ("of_client", "of_call", "raises"),
+    [
+        (False, None, False),
+        (False, True, True),
+        (True, None, True),
+        (True, False, False),
+    ],
+)
+async def test_raise_on_filter_of_client_and_call(*, of_client: bool, of_call: bool | None, raises: bool) -> None:
+    client = scripted(ScriptedReply(filtered()), raise_on_filter=of_client)
+    stream = client.stream("hi", raise_on_filter=of_call)
+    if raises:
+        with pytest.raises(ContentFilterError):
+            await stream.final()
+    else:
+        assert (await stream.final()).finish_reason == "content_filter"
+
+
+async def test_an_answer_that_was_not_cut_is_not_touched() -> None:
+    client, _ = streamed(HELLO)
+    assert (await client.stream("hi", raise_on_filter=True).final()).text == "Hello"
+
+
+async def test_a_filter_and_a_broken_end_is_a_broken_end() -> None:
+    client, _ = streamed(event(chunk("He")))
+    with pytest.raises(IncompleteStreamError):
+        await client.stream("hi", raise_on_filter=True).final()
+
+
+async def test_the_connection_of_a_cut_stream_is_used_again() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(*filtered())
+
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+        for _ in range(3):
+            async with client.stream("hi", raise_on_filter=True) as stream:
+                with pytest.raises(ContentFilterError):
+                    await stream.final()
+        assert server.connections == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# response_type
+
+
+class City(msgspec.Struct):
+    name: str
+
+
+async def test_a_stream_of_a_type() -> None:
+    reply = ScriptedReply([event(chunk('{"name": ')), event(chunk('"Rome"}')), event(chunk(None, "stop")), DONE])
+    transport = ScriptedTransport(reply)
+    client = InferenceClient("http://localhost/v1", model="m", transport=transport)
+    stream = client.stream("hi", response_type=City)
+    assert isinstance(stream, ParsedStream)
+    async with stream:
+        with pytest.raises(ClientStateError, match="not at its end"):
+            _ = stream.parsed
+        texts = [piece.text async for piece in stream]
+    assert "".join(texts) == '{"name": "Rome"}'
+    assert stream.parsed == City("Rome")
+    completion = await stream.final()
+    assert isinstance(completion, ParsedCompletion)
+    assert (completion.parsed, completion.repaired) == (City("Rome"), [])
+    assert (completion.text, completion.meta.request_id) == ('{"name": "Rome"}', "request-1")
+    sent = msgspec.json.decode(transport.calls[0].body)
+    assert sent["stream"] is True
+    assert sent["response_format"]["json_schema"]["strict"] is True
+
+
+@pytest.mark.parametrize(
+    ("pieces", "reason"),
+    [
+        pytest.param([event(chunk("Rome", "stop"))], "mismatch", id="no JSON"),
+        pytest.param([event(chunk('{"name": "Ro', "length"))], "length", id="cut"),
+        pytest.param([event(chunk("", "stop"))], "empty", id="empty"),
+        pytest.param(filtered()[:-1], "content_filter", id="filtered"),
+    ],
+)
+async def test_a_stream_that_is_no_value(pieces: list[bytes], reason: str) -> None:
+    client, _ = streamed(*pieces, DONE)
+    stream = client.stream("hi", response_type=City)
+    with pytest.raises(ResponseTypeError) as caught:
+        await stream.final()
+    assert caught.value.reason == reason
+    with pytest.raises(ResponseTypeError):
+        _ = stream.parsed
+    assert stream.completion.text == caught.value.completion.text
+
+
+async def test_a_filtered_stream_of_a_type_raises_what_was_asked_for() -> None:
+    client, _ = streamed(*filtered())
+    with pytest.raises(ContentFilterError):
+        await client.stream("hi", response_type=City, raise_on_filter=True).final()
+
+
+async def test_a_stream_of_a_type_that_was_cut_is_a_cut_stream() -> None:
+    client, _ = streamed(event(chunk('{"name": "Rome"}')))
+    stream = client.stream("hi", response_type=City)
+    with pytest.raises(IncompleteStreamError):
+        await stream.final()
+    with pytest.raises(ClientStateError):
+        _ = stream.parsed
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"response_type": City, "response_format": "json_object"}, "both response_type= and response_format="),
+        ({"response_type": City, "response_format": None}, "both response_type= and response_format="),
+    ],
+    ids=["with response_format", "with null"],
+)
+async def test_misuse_of_a_type_is_refused_before_anything_is_sent(options: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        scripted().stream("hi", **options)
+
+
+async def test_what_was_streamed_cannot_be_repaired() -> None:
+    options: Any = {"response_type": City, "repair": 1}
+    with pytest.raises(ConfigurationError, match="unknown option 'repair'") as caught:
+        scripted().stream("hi", **options)
+    assert "did you mean 'repair'" not in str(caught.value)

@@ -29,7 +29,7 @@ async def read(path: str | os.PathLike[str], *, max_bytes: int, then: Callable[[
 
 
 def _read(path: str | os.PathLike[str], max_bytes: int, then: Callable[[bytes], T]) -> T:
-    if not isinstance(cast("object", path), str | os.PathLike):
+    if not isinstance(cast("object", path), str | os.PathLike) or not isinstance(cast("object", os.fspath(path)), str):
         raise ConfigurationError(f"got a path of type {type(path).__name__}, expected text or a pathlib.Path")
     name = repr(os.fspath(path))
     try:

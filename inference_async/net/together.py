@@ -24,15 +24,18 @@ async def in_order(steps: Sequence[Callable[[], Awaitable[T]]], *, limit: int) -
         raise ConfigurationError(f"got a limit of {limit!r} at once, expected a number above 0")
     if len(steps) == 1:
         return [await steps[0]()]
-    slots = asyncio.Semaphore(limit)
+    results: dict[int, T] = {}
+    left = iter(enumerate(steps))
 
-    async def run(step: Callable[[], Awaitable[T]]) -> T:
-        async with slots:
-            return await step()
+    async def work() -> None:
+        for index, step in left:  # shared: a worker that fails begins no other step
+            results[index] = await step()
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run(step)) for step in steps]
+            for _ in range(min(limit, len(steps))):
+                group.create_task(work())
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
+        first = errors.exceptions[0]
+        raise first from first.__cause__  # `from None` would take its cause from it
+    return [results[index] for index in range(len(steps))]

@@ -14,8 +14,6 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, S
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, cast, overload
 
-import msgspec
-
 from ..errors import (
     ClientClosedError,
     ClientStateError,
@@ -256,7 +254,8 @@ class ToolRun(Generic[C]):
 
     def _answered(self, answer: ChatCompletion) -> None:
         self._turns += 1
-        self._usage = _sum(self._usage, answer.usage)
+        if answer.usage is not None:
+            self._usage = answer.usage if self._usage is None else self._usage + answer.usage
         self._answer = answer
         self._ready.append(AnswerFinished(self._turns, answer))
         self._calls = [call for call in answer.tool_calls if call.function.name not in self._own]
@@ -482,13 +481,3 @@ def _no_longer_forced(choice: str | Mapping[str, Any] | UnsetType | None) -> str
     if is_mapping(choice) and is_mapping(allowed := choice.get("allowed_tools")):
         return {**choice, "allowed_tools": {**allowed, "mode": "auto"}}
     return "auto"
-
-
-def _sum(first: Any, second: Any) -> Any:
-    """Two accounts as one, number by number; what only one of them says is kept."""
-    if first is None or second is None:
-        return second if first is None else first
-    if isinstance(first, msgspec.Struct):
-        names = [name for name in first.__struct_fields__ if name != "unknown_fields"]
-        return type(first)(**{name: _sum(getattr(first, name), getattr(second, name)) for name in names})
-    return first + second

@@ -7,7 +7,7 @@ Nothing enumerated is closed: finish reasons, roles and filter categories are pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -224,13 +224,28 @@ class CompletionTokensDetails(Open):
 
 
 class Usage(Open):
-    """What the call cost, in tokens."""
+    """What the call cost, in tokens; two of them add up, number by number."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        return cast("Usage", _added(self, other))
+
+
+def _added(first: Any, second: Any) -> Any:
+    """Two accounts as one: numbers are added, and what only one of them says is kept."""
+    if isinstance(first, Open) and isinstance(second, Open):
+        fields = {name: _added(getattr(first, name), getattr(second, name)) for name in first.__struct_fields__}
+        return type(first)(**fields)
+    if is_object(first) and is_object(second):
+        return {name: _added(first.get(name), second.get(name)) for name in first | second}
+    if isinstance(first, int | float) and isinstance(second, int | float):
+        return first + second
+    return first if second is None or second is UNSET else second
 
 
 class TopLogprob(Open):

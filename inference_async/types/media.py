@@ -19,6 +19,7 @@ def image_type(data: bytes) -> str:
     Raises:
         ConfigurationError: it is no image of a kind that models read: PNG, JPEG, GIF, WebP, BMP, TIFF or HEIC.
     """
+    data = _checked(data)
     for head, kind in (
         (b"\x89PNG\r\n\x1a\n", "image/png"),
         (b"\xff\xd8\xff", "image/jpeg"),
@@ -43,6 +44,7 @@ def audio_format(data: bytes) -> str:
     Raises:
         ConfigurationError: it is neither.
     """
+    data = _checked(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return "wav"
     # An ID3 tag, or the sync word of an MPEG frame of layer III.
@@ -61,8 +63,19 @@ def data_url(data: bytes) -> str:
 
 
 def in_base64(data: bytes) -> str:
-    """Bytes as base64 text."""
-    return base64.b64encode(data).decode("ascii")
+    """Bytes as base64 text.
+
+    Raises:
+        ConfigurationError: they are no bytes.
+    """
+    return base64.b64encode(_checked(data)).decode("ascii")
+
+
+def _checked(data: object) -> bytes:
+    if not isinstance(data, bytes | bytearray):
+        kind = type(data).__name__
+        raise ConfigurationError(f"got an image or sound of type {kind}, expected bytes; load() reads files")
+    return bytes(data)
 
 
 def _size(data: bytes) -> str:

@@ -230,7 +230,8 @@ def text_of(content: str | list[Any] | None) -> str:
         return content
     if not content:
         return ""
-    return "".join(part.get("text") or "" for part in content if is_object(part) and part.get("type") == "text")
+    texts = (part.get("text") for part in content if is_object(part) and part.get("type") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def reasoning_of(content: str | list[Any] | None, *named: str | None) -> str:

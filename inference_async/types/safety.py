@@ -65,9 +65,10 @@ class ContentFilterResults(Mapping[str, FilterResult]):
     __slots__ = ("_results",)
 
     def __init__(self, results: Any = None) -> None:
-        rows = results.items() if is_object(results) else ()
-        found = (_result(str(name).replace("-", "_"), value) for name, value in rows)
-        self._results = {result.category: result for result in found}
+        rows: dict[str, Any] = {}
+        for name, value in results.items() if is_object(results) else ():
+            rows = merged(rows, {str(name).replace("-", "_"): value})
+        self._results = {name: _result(name, value) for name, value in rows.items()}
 
     @property
     def filtered(self) -> tuple[str, ...]:
@@ -87,7 +88,7 @@ class ContentFilterResults(Mapping[str, FilterResult]):
     def error(self) -> str | None:
         """Why content safety could not look; the text was then not filtered. None if it could."""
         result = self._results.get("error")
-        if result is None:
+        if result is None or result.raw is None:
             return None
         raw = result.raw
         return str(raw.get("message") or raw.get("code") or "unknown") if is_object(raw) else str(raw)
@@ -124,6 +125,8 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 
 def _weight(result: Any) -> tuple[bool, bool, int]:
+    if is_array(result):  # the older shape of blocklists
+        return _result("", result).filtered, False, 0
     if not is_object(result):
         return False, False, 0
     severity = result.get("severity")

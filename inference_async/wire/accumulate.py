@@ -27,7 +27,7 @@ from ..types import (
     ToolCallDelta,
     Usage,
 )
-from ..types.base import UNSET, UnsetType
+from ..types.base import UNSET, UnsetType, is_object
 from ..types.chat import NO_REASON
 from ..types.safety import merged
 from .codec import DecodeFailure, decode_json, encode
@@ -275,7 +275,7 @@ class _ChoiceState:
         for piece in self._content:
             if not isinstance(piece, str):
                 parts.append(piece)
-            elif parts and isinstance(parts[-1], dict) and parts[-1].keys() == {"type", "text"}:
+            elif parts and _is_text(parts[-1]):
                 parts[-1] = {"type": "text", "text": parts[-1]["text"] + piece}
             else:
                 parts.append({"type": "text", "text": piece})
@@ -293,6 +293,13 @@ class _ChoiceState:
             refusal=_joined([piece.refusal for piece in self._logprobs]),
             unknown_fields=extra or UNSET,
         )
+
+
+def _is_text(part: Any) -> bool:
+    """Whether a part is text and nothing else, so that more text can be added to it."""
+    return (
+        is_object(part) and part.keys() == {"type", "text"} and part["type"] == "text" and isinstance(part["text"], str)
+    )
 
 
 def _joined(lists: list[list[TokenLogprob] | None]) -> list[TokenLogprob] | None:

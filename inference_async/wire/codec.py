@@ -42,7 +42,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # How msgspec words the place of a fault: "Expected `int`, got `str` - at `$.choices[0].index`".
 _PLACE: Final = re.compile(r"at `\$([^`]*)`")
-_CORE: Final = frozenset({"choices", "delta", "message", "content", "tool_calls", "function", "index", "finish_reason"})
+_CORE: Final = frozenset(
+    {"choices", "data", "delta", "message", "content", "tool_calls", "function", "index", "finish_reason"}
+)
 _MOST_SET_ASIDE: Final = 16  # each costs a conversion, so a server must not choose how many
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
@@ -98,6 +100,8 @@ def _set_aside(tree: Any, complaint: str) -> bool:
     """Move the value a validation error complains about under ``extra``, unless it is of the answer itself."""
     place = _PLACE.search(complaint)
     steps: list[tuple[str, str]] = _STEP.findall(place[1]) if place else []
+    while steps and not steps[-1][0]:  # an item that cannot be read takes its list along
+        steps.pop()
     parent = None
     for name, index in steps:
         parent = tree
@@ -109,8 +113,18 @@ def _set_aside(tree: Any, complaint: str) -> bool:
     in_logprobs = any(step == "logprobs" for step, _ in steps)
     if not name or (name in _CORE and not in_logprobs) or not is_object(parent):
         return False
-    parent.setdefault(EXTRA, {})[name] = parent.pop(name)
+    parent.setdefault(EXTRA, {})[name] = _as_sent(parent.pop(name))
     return True
+
+
+def _as_sent(value: Any) -> Any:
+    """A value that `_put_right` has been through, with the fields it moved back at their place."""
+    if is_array(value):
+        return [_as_sent(item) for item in value]
+    if not is_object(value):
+        return value
+    moved: dict[str, Any] = value.get(EXTRA, {})
+    return {name: _as_sent(item) for name, item in value.items() if name != EXTRA} | moved
 
 
 class _Field(NamedTuple):

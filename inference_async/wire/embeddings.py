@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import operator
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any, Final, Literal, TypeAlias, cast
-
-import msgspec
 
 from ..errors import ConfigurationError
 from ..types import UNSET, EmbeddingOptions, EmbeddingsResult, ImageEmbeddingInput, Usage
@@ -162,7 +162,7 @@ def joined(results: Sequence[EmbeddingsResult]) -> EmbeddingsResult:
         object=first.object,
         model=first.model,
         data=data,
-        usage=_sum([result.usage for result in results if result.usage is not None]),
+        usage=_sum(result.usage for result in results),
         meta=max((result.meta for result in results), key=lambda meta: meta.elapsed),
         requests=len(results),
         unknown_fields=first.unknown_fields,
@@ -239,17 +239,6 @@ def _numbers(value: Any, typecode: Typecode | None) -> Vector:
     return value
 
 
-def _sum(usages: list[Usage]) -> Usage | None:
-    if not usages:
-        return None
-    extra: dict[str, Any] = {}
-    for usage in usages:
-        for name, value in usage.extra.items():
-            is_count = isinstance(value, int) and isinstance(extra.get(name, 0), int)
-            extra[name] = extra.get(name, 0) + value if is_count else value
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-        completion_tokens=sum(usage.completion_tokens for usage in usages),
-        total_tokens=sum(usage.total_tokens for usage in usages),
-        unknown_fields=extra or msgspec.UNSET,
-    )
+def _sum(usages: Iterable[Usage | None]) -> Usage | None:
+    told = [usage for usage in usages if usage is not None]
+    return reduce(operator.add, told) if told else None

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
+from urllib.parse import unquote
 
 import msgspec
 
@@ -195,7 +196,7 @@ def raw_call(
         raise ConfigurationError(
             f"got path={path!r}, expected one below {endpoint.base}, such as 'embeddings'; a query goes in params="
         )
-    if any(step in (".", "..") for step in path.split("/")):
+    if any(step in (".", "..") for step in unquote(path).split("/")):  # servers may read dots that are escaped
         raise ConfigurationError(f"got path={path!r}, which leads out of {endpoint.base}")
     if json is not UNSET and body:
         raise ConfigurationError("got both json= and body=, expected one of them")
@@ -276,6 +277,8 @@ def check_header(name: object, value: object) -> None:
 def _what_is_meant(name: str, known: frozenset[str]) -> str:
     if name in _ELSEWHERE:
         return f": {_ELSEWHERE[name]}"
+    if name in _OWN_KEYWORDS:
+        return ": it is an option of other calls, not of this one"
     near = difflib.get_close_matches(name, [*sorted(known), *_OWN_KEYWORDS], n=1)
     if near and near[0] in _OWN_KEYWORDS:
         return f": did you mean {near[0]!r}?"

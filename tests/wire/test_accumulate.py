@@ -818,3 +818,305 @@ def test_a_long_stream_encodes_and_decodes_nothing(monkeypatch: pytest.MonkeyPat
     assert len(whole.completion.text) == 500_000
     assert whole.completion.message.reasoning_content == "hm " * 100_000
     assert (decode.calls, code.calls) == (0, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Log probabilities
+
+
+def likely(token: str, **more: Any) -> dict[str, Any]:
+    return {"token": token, "logprob": -0.5, **more}
+
+
+def with_logprobs(logprobs: Any, index: int = 0, text: str = "a") -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": {"content": text}, "logprobs": logprobs}]}
+
+
+def test_logprobs_of_each_choice_are_joined_in_order() -> None:
+    whole = fold(
+        [
+            with_logprobs({"content": [likely("a"), likely("b")]}),
+            with_logprobs({"content": [likely("x", top_logprobs=[likely("y")])]}, 1),
+            with_logprobs(None),
+            with_logprobs({"content": None, "refusal": [likely("no")]}),
+            with_logprobs({"content": []}),
+            with_logprobs({"content": [likely("c", rank=3)], "source": "s"}),
+        ]
+    ).completion
+    first, second = (choice.logprobs for choice in whole.choices)
+    assert first is not None
+    assert second is not None
+    assert [row.token for row in first.content or []] == ["a", "b", "c"]
+    assert [row.token for row in first.refusal or []] == ["no"]
+    assert first.content is not None
+    assert first.content[2].extra == {"rank": 3}
+    assert first.extra == {"source": "s"}
+    assert second.content is not None
+    assert (second.content[0].token, second.content[0].top_logprobs[0].token) == ("x", "y")
+    assert second.refusal is None
+
+
+def test_no_logprobs() -> None:
+    assert fold([with_logprobs(None)]).completion.choices[0].logprobs is None
+    assert fold([with_logprobs({"content": []})]).completion.choices[0].logprobs == Logprobs(content=[])
+
+
+def test_looking_twice_joins_once() -> None:
+    whole = fold([with_logprobs({"content": [likely("a")]})])
+    first = whole.completion.choices[0].logprobs
+    whole.add(chunk(with_logprobs({"content": [likely("b")]})))
+    second = whole.completion.choices[0].logprobs
+    assert first is not None
+    assert second is not None
+    assert (len(first.content or []), len(second.content or [])) == (1, 2)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reasoning
+
+
+@pytest.mark.parametrize(
+    ("deltas", "reasoning", "text", "names"),
+    [
+        pytest.param(
+            [{"reasoning_content": "h"}, {"reasoning_content": "m"}, {"content": "Hi"}],
+            "hm",
+            "Hi",
+            {"reasoning_content": "hm"},
+            id="reasoning_content",
+        ),
+        pytest.param(
+            [{"reasoning": "h"}, {"reasoning": "m"}, {"content": "Hi"}], "hm", "Hi", {"reasoning": "hm"}, id="reasoning"
+        ),
+        pytest.param(
+            [{"reasoning_content": "hm", "content": ""}, {"reasoning_content": "", "content": "Hi"}],
+            "hm",
+            "Hi",
+            {"reasoning_content": "hm"},
+            id="empty strings beside",
+        ),
+        pytest.param([{"reasoning_content": "", "content": "Hi"}], "", "Hi", {}, id="empty strings alone"),
+        pytest.param(
+            [{"reasoning": "a", "reasoning_content": "b"}],
+            "b",
+            "",
+            {"reasoning": "a", "reasoning_content": "b"},
+            id="both names",
+        ),
+        pytest.param(
+            [
+                {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "h"}]}]},
+                {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "m"}]}]},
+                {"content": "H"},
+                {"content": "i"},
+            ],
+            "hm",
+            "Hi",
+            {},
+            id="mistral: parts, then text",
+        ),
+        pytest.param(
+            [{"content": [{"type": "thinking", "thinking": "hm"}]}, {"content": [{"type": "text", "text": "Hi"}]}],
+            "hm",
+            "Hi",
+            {},
+            id="cohere",
+        ),
+        pytest.param(
+            [{"content": [{"type": "reasoning", "text": "hm"}]}, {"content": "Hi"}],
+            "hm",
+            "Hi",
+            {},
+            id="a thought under text is not text",
+        ),
+        pytest.param(
+            [{"content": [{"type": "text", "text": None}]}, {"content": "Hi"}],
+            "",
+            "Hi",
+            {},
+            id="a text part that is null",
+        ),
+    ],
+)
+def test_reasoning(deltas: list[dict[str, Any]], reasoning: str, text: str, names: dict[str, str]) -> None:
+    completion = fold([*(delta(**fields) for fields in deltas), delta(finish="stop")]).completion
+    assert (completion.reasoning, completion.text) == (reasoning, text)
+    echoed = completion.message.to_dict()
+    assert {name: echoed[name] for name in ("reasoning", "reasoning_content") if name in echoed} == names
+
+
+def test_reasoning_is_progress_and_empty_reasoning_is_none() -> None:
+    whole = Accumulator()
+    assert whole.add(chunk(delta(reasoning_content="hm")))
+    assert whole.add(chunk(delta(reasoning="hm")))
+    assert not whole.add(chunk(delta(reasoning_content="", reasoning="", content="")))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The asynchronous filter, as the service's page "Content streaming" samples it
+
+
+def annotation(
+    check: Any, start: Any, end: Any, *, index: int = 0, finish: str | None = None, **more: Any
+) -> dict[str, Any]:
+    offsets = {"check_offset": check, "start_offset": start, "end_offset": end}
+    return {
+        "id": "",
+        "object": "",
+        "created": 0,
+        "model": "",
+        "choices": [
+            {
+                "index": index,
+                "finish_reason": finish,
+                "content_filter_results": {"hate": {"filtered": finish == "content_filter", "severity": "safe"}},
+                "content_filter_raw": [],
+                "content_filter_offsets": offsets,
+                **more,
+            }
+        ],
+    }
+
+
+PASSED: Final = [
+    {
+        "id": "",
+        "created": 0,
+        "model": "",
+        "choices": [],
+        "prompt_annotations": [{"prompt_index": 0, "content_filter_results": {}}],
+    },
+    delta(role="assistant"),
+    delta(content="c" * 154),
+    annotation(44, 44, 198),
+    delta(content="c" * 308),
+    delta(finish="stop"),
+    annotation(506, 44, 571),
+]
+BLOCKED: Final = [
+    delta(role="assistant"),
+    delta(content="c" * 900),
+    annotation(65, 65, 1056, finish="content_filter"),
+]
+
+
+def test_a_stream_that_passed() -> None:
+    whole = Accumulator()
+    seen: list[tuple[int | None, int | None]] = []
+    for obj in PASSED:
+        whole.add(chunk(obj))
+        seen.append((whole.checked, whole.retract_from))
+    assert seen == [(None, None)] * 3 + [(0, None)] * 3 + [(462, None)]
+    [choice] = whole.completion.choices
+    assert len(choice.message.text) == 462
+    assert (choice.finish_reason, choice.checked, choice.retract_from) == ("stop", 462, None)
+    assert choice.content_filter_offsets == {"check_offset": 506, "start_offset": 44, "end_offset": 571}
+    assert choice.content_filter.filtered == ()
+
+
+def test_a_stream_that_was_blocked() -> None:
+    whole = fold(BLOCKED)
+    assert (whole.checked, whole.retract_from, whole.finished) == (0, 0, True)
+    [choice] = whole.completion.choices
+    assert (choice.finish_reason, choice.checked, choice.retract_from) == ("content_filter", 0, 0)
+    assert len(choice.message.text) == 900
+    assert choice.content_filter.filtered == ("hate",)
+
+
+def test_a_stream_that_was_blocked_late_keeps_what_was_cleared() -> None:
+    whole = fold(
+        [
+            delta(content="c" * 900),
+            annotation(44, 44, 198),
+            annotation(300, 44, 571),
+            annotation(300, 300, 944, finish="content_filter"),
+        ]
+    )
+    assert (whole.checked, whole.retract_from) == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("rows", "checked"),
+    [
+        pytest.param([(44, 44)], 0, id="at the beginning"),
+        pytest.param([(144, 44)], 100, id="already on"),
+        pytest.param([(44, 44), (100, 44), (80, 44)], 56, id="it never decreases"),
+        pytest.param([(44, 44), (100, 90)], 56, id="the first says where the answer begins"),
+        pytest.param([(40, 44)], 0, id="before the beginning"),
+        pytest.param([(0, 0), (7, 0)], 7, id="without a prompt"),
+        pytest.param([(None, None)], None, id="nulls"),
+        pytest.param([("44", "44")], None, id="text"),
+        pytest.param([(44, None), (50, 44)], 6, id="half of it first"),
+        pytest.param([(44, 44), (None, 44), (54, 44)], 10, id="half of it between"),
+    ],
+)
+def test_checked(rows: list[tuple[Any, Any]], checked: int | None) -> None:
+    whole = fold([delta(content="c" * 200), *(annotation(check, start, 0) for check, start in rows)])
+    assert whole.checked == whole.completion.choices[0].checked == checked
+
+
+def test_a_filter_that_is_not_asynchronous_has_nothing_to_retract() -> None:
+    whole = fold([delta(content="Hi"), delta(finish="content_filter")])
+    assert (whole.checked, whole.retract_from) == (None, None)
+    assert Accumulator().checked is None
+    assert Accumulator().retract_from is None
+
+
+def test_each_choice_is_checked_for_itself() -> None:
+    whole = fold(
+        [
+            delta(0, content="c" * 100),
+            delta(1, content="d" * 100),
+            annotation(10, 10, 60, index=1),
+            annotation(10, 10, 60, index=0),
+            annotation(70, 10, 110, index=0),
+            annotation(30, 10, 110, index=1, finish="content_filter"),
+            delta(0, finish="stop"),
+        ]
+    )
+    assert [(c.index, c.checked, c.retract_from) for c in whole.completion.choices] == [(0, 60, None), (1, 20, 20)]
+    assert (whole.checked, whole.retract_from) == (60, None)  # of the first choice
+
+
+def test_the_first_choice_is_by_index() -> None:
+    whole = fold([delta(1, content="c" * 9), annotation(1, 1, 9, index=1, finish="content_filter")])
+    assert (whole.checked, whole.retract_from) == (None, None)
+    assert whole.completion.choices[0].retract_from == 0
+
+
+def test_an_annotation_is_no_progress_unless_it_ends_the_answer() -> None:
+    whole = Accumulator()
+    whole.add(chunk(delta(content="a")))
+    assert not whole.add(chunk(annotation(44, 44, 198)))
+    assert whole.add(chunk(annotation(44, 44, 198, finish="content_filter")))
+
+
+def test_a_verdict_of_an_earlier_piece_is_not_undone() -> None:
+    whole = fold(
+        [
+            {
+                "choices": [
+                    {
+                        "delta": {"content": "a"},
+                        "content_filter_results": {"hate": {"filtered": False, "severity": "medium"}},
+                    }
+                ]
+            },
+            {
+                "choices": [
+                    {
+                        "delta": {"content": "b"},
+                        "content_filter_results": {"hate": {"filtered": False, "severity": "safe"}},
+                    }
+                ]
+            },
+        ]
+    )
+    assert whole.completion.content_filter["hate"].severity == "medium"
+
+
+@pytest.mark.parametrize("key", ["prompt_filter_results", "prompt_annotations"])
+def test_the_filter_of_the_prompt_comes_first_and_stays(key: str) -> None:
+    rows = [{"prompt_index": 0, "content_filter_results": {"jailbreak": {"filtered": False, "detected": True}}}]
+    whole = fold([{"id": "", "choices": [], key: rows}, delta(content="a"), delta(finish="stop") | {key: None}])
+    assert whole.completion.prompt_filter.detected == ("jailbreak",)

@@ -18,8 +18,11 @@ from inference_async.types import (
     Delta,
     FunctionCall,
     FunctionCallDelta,
+    Logprobs,
+    TokenLogprob,
     ToolCall,
     ToolCallDelta,
+    TopLogprob,
     Usage,
 )
 from inference_async.types.base import EXTRA
@@ -478,3 +481,164 @@ def test_a_server_does_not_choose_how_often_an_answer_is_converted(monkeypatch: 
     with pytest.raises(msgspec.ValidationError):
         lenient({"choices": choices}, ChatCompletionChunk)
     assert conversions < 50
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Log probabilities
+
+TOKEN: Final[dict[str, Any]] = {"token": "Hi", "logprob": -0.25, "bytes": [72, 105]}
+RATED: Final[dict[str, Any]] = {**TOKEN, "top_logprobs": [TOKEN, {"token": "Ho", "logprob": -1, "bytes": None}]}
+
+
+def rated(logprobs: Any, *, streamed: bool) -> tuple[str, Logprobs | None, Any]:
+    """The text, the log probabilities, and what was set aside of the choice."""
+    said = {"index": 0, "logprobs": logprobs, "delta" if streamed else "message": {"content": "Hi"}}
+    if streamed:
+        chunk = lenient({"choices": [said]}, ChatCompletionChunk)
+        return chunk.text, chunk.choices[0].logprobs, chunk.choices[0].extra
+    completion = lenient({"choices": [said]}, ChatCompletion)
+    return completion.text, completion.choices[0].logprobs, completion.choices[0].extra
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(None, None, id="null"),
+        pytest.param({}, Logprobs(), id="empty"),
+        pytest.param({"content": None, "refusal": None}, Logprobs(), id="nulls"),
+        pytest.param({"content": []}, Logprobs(content=[]), id="no tokens"),
+        pytest.param(
+            {"content": [RATED]},
+            Logprobs(
+                content=[
+                    TokenLogprob(
+                        token="Hi",
+                        logprob=-0.25,
+                        bytes=[72, 105],
+                        top_logprobs=[
+                            TopLogprob(token="Hi", logprob=-0.25, bytes=[72, 105]),
+                            TopLogprob(token="Ho", logprob=-1.0),
+                        ],
+                    )
+                ]
+            ),
+            id="in full",
+        ),
+        pytest.param(
+            {"refusal": [TOKEN]},
+            Logprobs(refusal=[TokenLogprob(token="Hi", logprob=-0.25, bytes=[72, 105])]),
+            id="of a refusal",
+        ),
+        pytest.param(
+            {"content": [{"token": "a", "logprob": -9999.0, "bytes": None, "top_logprobs": []}]},
+            Logprobs(content=[TokenLogprob(token="a")]),
+            id="very unlikely",
+        ),
+        pytest.param(
+            {"content": [{"token": "a", "logprob": None, "top_logprobs": None}]},
+            Logprobs(content=[TokenLogprob(token="a")]),
+            id="nulls within",
+        ),
+        pytest.param(
+            {"content": [{**TOKEN, "rank": 3, "top_logprobs": [{"token": "b", "rank": 4}]}], "model": "x"},
+            Logprobs(
+                content=[
+                    TokenLogprob(
+                        token="Hi",
+                        logprob=-0.25,
+                        bytes=[72, 105],
+                        unknown_fields={"rank": 3},
+                        top_logprobs=[TopLogprob(token="b", unknown_fields={"rank": 4})],
+                    )
+                ],
+                unknown_fields={"model": "x"},
+            ),
+            id="unknown fields at every level",
+        ),
+        pytest.param(
+            {"tokens": ["Hi"], "token_logprobs": [-0.25]},
+            Logprobs(unknown_fields={"tokens": ["Hi"], "token_logprobs": [-0.25]}),
+            id="the shape of old completions",
+        ),
+        pytest.param(
+            {"content": [{"token": 5, "logprob": "-0.5"}]},
+            Logprobs(content=[TokenLogprob(token="5", logprob=-0.5)]),
+            id="a token that is a number, a number that is text",
+        ),
+    ],
+)
+def test_logprobs(sent: Any, expected: Logprobs | None, *, streamed: bool) -> None:
+    assert rated(sent, streamed=streamed) == ("Hi", expected, {})
+
+
+NONSENSE: Final[dict[str, Any]] = {
+    "text": "Hi",
+    "a list": [TOKEN],
+    "a number": 5,
+    "tokens that are text": {"content": "Hi"},
+    "tokens that are an object": {"content": {"0": TOKEN}},
+    "a number among the tokens": {"content": [TOKEN, 5]},
+    "text among the tokens": {"content": ["Hi"]},
+    "null among the tokens": {"content": [None, TOKEN]},
+    "a list among the tokens": {"refusal": [[TOKEN]]},
+    "a logprob that is none": {"content": [{**TOKEN, "logprob": "likely"}]},
+    "a logprob that is an object": {"content": [{**TOKEN, "logprob": {}}]},
+    "bytes that are text": {"content": [{**TOKEN, "bytes": "Hi"}]},
+    "text among the bytes": {"content": [{**TOKEN, "bytes": [72, "i"]}]},
+    "null among the bytes": {"content": [{**TOKEN, "bytes": [None]}]},
+    "others that are an object": {"content": [{**TOKEN, "top_logprobs": {"Hi": -0.25}}]},
+    "text among the others": {"content": [{**TOKEN, "top_logprobs": ["Hi"]}]},
+    "null among the others": {"content": [{**TOKEN, "top_logprobs": [None]}]},
+    "another that is none": {"content": [{**TOKEN, "top_logprobs": [{"token": "a", "logprob": []}]}]},
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("sent", NONSENSE.values(), ids=NONSENSE)
+def test_logprobs_that_are_nonsense_do_not_lose_the_answer(sent: Any, *, streamed: bool) -> None:
+    text, logprobs, extra = rated(sent, streamed=streamed)
+    assert text == "Hi"
+    # And what was sent is not lost either: it is under one extra or another.
+    assert logprobs is not None or extra == {"logprobs": sent}
+
+
+def test_only_the_logprob_that_is_nonsense_is_set_aside() -> None:
+    _, logprobs, extra = rated({"content": [TOKEN, {**TOKEN, "logprob": "likely"}]}, streamed=False)
+    good = TokenLogprob(token="Hi", logprob=-0.25, bytes=[72, 105])
+    bad = TokenLogprob(token="Hi", bytes=[72, 105], unknown_fields={"logprob": "likely"})
+    assert (logprobs, extra) == (Logprobs(content=[good, bad]), {})
+
+
+def test_logprobs_take_the_fast_path() -> None:
+    data = json.dumps({"choices": [{"index": 0, "logprobs": {"content": [RATED]}, "delta": {"content": "Hi"}}]})
+    found = decode_chunk(data.encode()).choices[0].logprobs
+    assert found is not None
+    assert found.content is not None
+    assert [other.token for other in found.content[0].top_logprobs] == ["Hi", "Ho"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reasoning and filters, by their wire names
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_both_names_of_reasoning_take_the_fast_path_and_go_back(name: str) -> None:
+    data = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Hi", name: "hm"}}]}).encode()
+    completion = decode_completion(data)
+    assert completion.reasoning == "hm"
+    assert completion.message.extra == {}
+    assert plain(completion.message) == {"role": "assistant", "content": "Hi", name: "hm"}
+    chunk = decode_chunk(json.dumps({"choices": [{"delta": {name: "hm"}}]}).encode())
+    assert (chunk.reasoning, chunk.text) == ("hm", "")
+
+
+def test_the_wire_cannot_say_what_was_checked() -> None:
+    name = "*inference_async.checked"
+    chunk = lenient({"choices": [{name: 5, "delta": {}}]}, ChatCompletionChunk)
+    assert chunk.choices[0].extra == {name: 5}
+    completion = lenient(
+        {"choices": [{name: 5, "finish_reason": "content_filter", "message": {"content": "Hi"}}]}, ChatCompletion
+    )
+    assert completion.choices[0].checked is None
+    assert completion.choices[0].retract_from is None

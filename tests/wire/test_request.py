@@ -30,7 +30,7 @@ from inference_async.types import (
     UserMessage,
 )
 from inference_async.wire.endpoints import Endpoint
-from inference_async.wire.request import Call, chat_call, check_header, check_options
+from inference_async.wire.request import Call, chat_call, check_header, check_options, checked_extra, raw_call
 from inference_async.wire.response import completion_from
 
 V1: Final = Endpoint.parse("https://r.services.ai.azure.com/openai/v1")
@@ -564,3 +564,232 @@ def test_bad_header_name(name: Any) -> None:
 def test_good_header(name: str, value: str) -> None:
     check_header(name, value)
     assert made(headers={name: value}).headers[name.lower()] == value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reasoning goes back under the name it came by
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"content": "Hi", "reasoning_content": "hm"}, id="reasoning_content"),
+        pytest.param({"content": "Hi", "reasoning": "hm"}, id="reasoning"),
+        pytest.param({"content": "Hi", "reasoning": "a", "reasoning_content": "b"}, id="both"),
+        pytest.param({"content": "Hi", "reasoning_content": ""}, id="empty"),
+        pytest.param({"content": "Hi", "reasoning": "hm", "reasoning_details": [{"text": "hm"}]}, id="details"),
+        pytest.param(
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                    {"type": "text", "text": "Hi"},
+                ]
+            },
+            id="mistral",
+        ),
+        pytest.param(
+            {"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Hi"}]}, id="cohere"
+        ),
+    ],
+)
+def test_reasoning_goes_back_as_it_came(message: dict[str, Any]) -> None:
+    data = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", **message}}]}).encode()
+    completion = completion_from(status=200, headers={}, body=data, url="https://h.example/v1")
+    [echoed] = sent([completion.message])
+    assert echoed == {"role": "assistant", **message}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A type as the format, extra fields
+
+
+class City(msgspec.Struct):
+    name: str
+
+
+class Point(msgspec.Struct):
+    x: float
+
+
+def test_a_class_as_the_response_format_names_the_other_keyword() -> None:
+    with pytest.raises(ConfigurationError, match="say response_type=City"):
+        made(options={"response_format": City})
+
+
+def test_checked_extra() -> None:
+    assert checked_extra(None) == {}
+    assert checked_extra({}) == {}
+    given = MappingProxyType({"a": 1, "gone": UNSET, "null": None})
+    assert checked_extra(given) == {"a": 1, "gone": UNSET, "null": None}  # what is UNSET drops a client's own
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        pytest.param([("a", 1)], "extra= of type list", id="a list"),
+        pytest.param("a", "extra= of type str", id="text"),
+        pytest.param({1: "a"}, "a name in extra= is 1, not text", id="a name that is no text"),
+        pytest.param({"messages": []}, "'messages' in extra=", id="owned"),
+        pytest.param({"messages": UNSET}, "'messages' in extra=", id="owned, even to drop it"),
+        pytest.param({"a": {"b": [math.inf]}}, "got inf in extra.a.b", id="infinity"),
+        pytest.param({"a": Point(math.nan)}, "got nan in extra.a.x", id="nan in a Struct"),
+    ],
+)
+def test_checked_extra_refuses(extra: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        checked_extra(extra, owned=("messages",))
+
+
+def test_extra_that_is_unset_is_not_sent_and_needs_no_header() -> None:
+    call = made(endpoint=MODELS, extra={"gone": UNSET})
+    assert "gone" not in json.loads(call.body)
+    assert "extra-parameters" not in call.headers
+
+
+def test_extra_that_is_null_is_sent() -> None:
+    call = made(endpoint=MODELS, extra={"a": None})
+    assert json.loads(call.body)["a"] is None
+    assert call.headers["extra-parameters"] == "pass-through"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Any request
+
+
+def test_raw_call() -> None:
+    call = raw_call(V1, "get", "models", headers={"X-A": "1"})
+    assert (call.method, call.url, call.body) == ("GET", "https://r.services.ai.azure.com/openai/v1/models", b"")
+    assert call.headers == {"accept": "application/json", "x-a": "1"}
+    assert call.any_success
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("models", "models"),
+        ("/models", "models"),
+        ("models/", "models"),
+        ("images/generations", "images/generations"),
+        ("files/file-1.2_3~x", "files/file-1.2_3~x"),
+        ("a%20b/c%2Fd", "a%20b/c%2Fd"),
+        ("files/a:b@c", "files/a:b@c"),
+        ("..a/b..", "..a/b.."),
+    ],
+)
+def test_raw_path(path: str, expected: str) -> None:
+    assert raw_call(V1, "GET", path).url == f"https://r.services.ai.azure.com/openai/v1/{expected}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("/", id="root"),
+        pytest.param("//other.example/x", id="another host"),
+        pytest.param("https://other.example/x", id="an absolute URL"),
+        pytest.param("HTTP:x", id="a scheme"),
+        pytest.param("user@other.example:80/x", id="a host and a port"),
+        pytest.param("\\\\other.example", id="backslashes"),
+        pytest.param("..", id="up"),
+        pytest.param("../models", id="up and down"),
+        pytest.param("a/../../b", id="up in between"),
+        pytest.param("./a", id="here"),
+        pytest.param("a/.", id="here at the end"),
+        pytest.param("%2e%2e/models", id="up, escaped"),
+        pytest.param("a/.%2E/%2e./b", id="up, escaped by half"),
+        pytest.param("a/..%2F..%2Fb", id="up, with an escaped slash"),
+        pytest.param("models?a=1", id="a query"),
+        pytest.param("models#a", id="a fragment"),
+        pytest.param("a b", id="a blank"),
+        pytest.param("a\r\nHost: x", id="a line break"),
+        pytest.param("a\n", id="a line break at the end"),
+        pytest.param("é", id="no ascii"),
+        pytest.param(None, id="None"),
+        pytest.param(b"models", id="bytes"),
+    ],
+)
+def test_raw_path_that_leads_elsewhere(path: Any) -> None:
+    with pytest.raises(ConfigurationError, match="got path="):
+        raw_call(V1, "GET", path)
+
+
+def test_a_query_in_the_path_is_told_where_it_goes() -> None:
+    with pytest.raises(ConfigurationError, match="a query goes in params="):
+        raw_call(V1, "GET", "models?limit=1")
+
+
+@pytest.mark.parametrize("method", ["", "G T", "GET\r\n", "GÉT", "GET1", 5, None, b"GET"], ids=repr)
+def test_bad_method(method: Any) -> None:
+    with pytest.raises(ConfigurationError, match="got method="):
+        raw_call(V1, method, "models")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "params", "query"),
+    [
+        pytest.param(V1, None, "", id="none"),
+        pytest.param(V1, {}, "", id="empty"),
+        pytest.param(V1, {"limit": "5", "after": "a b&c=d/é"}, "?limit=5&after=a%20b%26c%3Dd%2F%C3%A9", id="escaped"),
+        pytest.param(V1, {"limit": 5}, "?limit=5", id="a number"),
+        pytest.param(MODELS, {"model": "m"}, "?api-version=2024-05-01-preview&model=m", id="behind the endpoint's own"),
+    ],
+)
+def test_raw_params(endpoint: Endpoint, params: Any, query: str) -> None:
+    assert raw_call(endpoint, "GET", "info", params=params).url == f"{endpoint.base}/info{query}"
+
+
+@pytest.mark.parametrize("params", ["a=1", [("a", "1")], 5], ids=repr)
+def test_bad_params(params: Any) -> None:
+    with pytest.raises(ConfigurationError, match="got params of type"):
+        raw_call(V1, "GET", "models", params=params)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param({"a": [1, None]}, {"a": [1, None]}, id="plain"),
+        pytest.param(City("Rome"), {"name": "Rome"}, id="a Struct"),
+        pytest.param([City("Rome")], [{"name": "Rome"}], id="a list of Structs"),
+        pytest.param(None, None, id="null"),
+        pytest.param({}, {}, id="an empty object"),
+        pytest.param(0, 0, id="zero"),
+        pytest.param(
+            AssistantMessage("a", unknown_fields={"x": 1}), {"role": "assistant", "content": "a", "x": 1}, id="extra"
+        ),
+    ],
+)
+def test_raw_json(value: Any, expected: Any) -> None:
+    call = raw_call(V1, "POST", "x", json=value)
+    assert json.loads(call.body) == expected
+    assert call.headers["content-type"] == "application/json"
+
+
+def test_raw_body() -> None:
+    call = raw_call(V1, "PUT", "x", body=b"\0\1", headers={"content-type": "audio/wav"})
+    assert (call.method, call.body, call.headers["content-type"]) == ("PUT", b"\0\1", "audio/wav")
+    assert "content-type" not in raw_call(V1, "POST", "x", body=b"a").headers
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param({"json": math.nan}, "got nan in json", id="nan"),
+        pytest.param({"json": {"a": [math.inf]}}, r"got inf in json\.a\[0\]", id="infinity within"),
+        pytest.param({"json": object()}, "JSON cannot say", id="an object"),
+        pytest.param({"json": {"a": 1}, "body": b"a"}, "got both json= and body=", id="both"),
+        pytest.param({"json": None, "body": b"a"}, "got both json= and body=", id="null and a body"),
+        pytest.param({"body": "text"}, "got a body of type str, expected bytes", id="text"),
+        pytest.param({"body": None}, "got a body of type NoneType", id="None"),
+        pytest.param({"headers": {"a": "b\n"}}, "line break", id="a bad header"),
+    ],
+)
+def test_raw_call_refuses(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        raw_call(V1, "POST", "x", **more)
+
+
+def test_raw_json_that_holds_itself() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        raw_call(V1, "POST", "x", json=value)

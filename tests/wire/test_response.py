@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -24,13 +25,26 @@ from inference_async.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from inference_async.types import ChatCompletion
+from inference_async.types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    ContentFilterResults,
+    Embedding,
+    EmbeddingsResult,
+    ModelInfo,
+    ResponseMeta,
+    Usage,
+)
 from inference_async.wire.response import (
     completion_from,
     describe_error,
+    embeddings_from,
     error_from,
     excerpt,
+    filter_error,
     meta_from,
+    model_info_from,
     not_an_answer,
     request_id_of,
     retry_after_of,
@@ -798,3 +812,198 @@ def test_a_secret_is_masked_however_json_escapes_it(secret: str) -> None:
         found = error(f'{{"error": {{"message": "bad key {escaped}"}}}}'.encode(), 401, secrets=(secret,))
         assert found.detail == "bad key [secret]"
         assert escaped not in found.body
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Embeddings, and what an endpoint says of its model
+
+
+def as_bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def embeddings(body: Any, **more: Any) -> EmbeddingsResult:
+    return embeddings_from(status=200, headers={}, body=as_bytes(body), url="https://h.example/v1/embeddings", **more)
+
+
+def model_info(body: Any) -> ModelInfo:
+    return model_info_from(status=200, headers={}, body=as_bytes(body), url="https://h.example/info")
+
+
+VECTOR: Final[dict[str, Any]] = {"object": "embedding", "index": 0, "embedding": [0.5, -1]}
+
+
+def test_embeddings() -> None:
+    usage = {"prompt_tokens": 3, "total_tokens": 3}
+    found = embeddings({"id": "e", "object": "list", "model": "m", "data": [VECTOR], "usage": usage})
+    assert found == EmbeddingsResult(
+        id="e",
+        object="list",
+        model="m",
+        data=[Embedding(index=0, embedding=[0.5, -1], object="embedding")],
+        usage=Usage(prompt_tokens=3, total_tokens=3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param({"data": [{"embedding": [1]}]}, EmbeddingsResult(data=[Embedding(embedding=[1])]), id="the least"),
+        pytest.param({"data": []}, EmbeddingsResult(), id="none"),
+        pytest.param({"data": None}, EmbeddingsResult(), id="null"),
+        pytest.param(
+            {"id": None, "model": None, "data": [{"index": None, "embedding": "AA=="}], "usage": None},
+            EmbeddingsResult(data=[Embedding(embedding="AA==")]),
+            id="nulls",
+        ),
+        pytest.param(
+            {"data": [{"embedding": [1], "a": 1}], "b": 2, "usage": {"prompt_patches": 3}},
+            EmbeddingsResult(
+                data=[Embedding(embedding=[1], unknown_fields={"a": 1})],
+                usage=Usage(unknown_fields={"prompt_patches": 3}),
+                unknown_fields={"b": 2},
+            ),
+            id="unknown fields",
+        ),
+        pytest.param(
+            {"data": [VECTOR], "usage": "free"},
+            EmbeddingsResult(
+                data=[Embedding(embedding=[0.5, -1], object="embedding")], unknown_fields={"usage": "free"}
+            ),
+            id="a usage that is none",
+        ),
+    ],
+)
+def test_embeddings_out_of_the_ordinary(body: Any, expected: EmbeddingsResult) -> None:
+    assert embeddings(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"<html>", id="page"),
+        pytest.param(b"[]", id="list"),
+        pytest.param({}, id="no data"),
+        pytest.param({"data": {"0": VECTOR}}, id="data is an object"),
+        pytest.param({"data": "AA=="}, id="data is text"),
+        pytest.param({"data": [[1.0]]}, id="vectors without a frame"),
+        pytest.param({"choices": []}, id="a chat completion"),
+    ],
+)
+def test_no_embeddings(body: Any) -> None:
+    with pytest.raises(InvalidResponseError, match="list of embeddings"):
+        embeddings(body)
+
+
+@pytest.mark.parametrize("read", [embeddings, model_info])
+def test_an_error_in_a_success_of_another_call(read: Any) -> None:
+    with pytest.raises(RateLimitError, match="slow down"):
+        read({"error": {"message": "slow down", "code": 429}})
+
+
+def test_no_secret_in_a_reply_that_is_no_embeddings() -> None:
+    with pytest.raises(InvalidResponseError) as caught:
+        embeddings(b"<html>key-0123456789", secrets=("key-0123456789",))
+    assert "key-0123456789" not in str(caught.value) + caught.value.body
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            {"model_name": "n", "model_type": "chat-completion", "model_provider_name": "p"},
+            ModelInfo(model_name="n", model_type="chat-completion", model_provider_name="p"),
+            id="usual",
+        ),
+        pytest.param({"model_name": "n", "model_type": None}, ModelInfo(model_name="n"), id="null"),
+        pytest.param({"model_name": "n", "a": 1}, ModelInfo(model_name="n", unknown_fields={"a": 1}), id="unknown"),
+    ],
+)
+def test_model_info(body: Any, expected: ModelInfo) -> None:
+    assert model_info(body) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b'"m"'], ids=repr)
+def test_no_model_info(body: bytes) -> None:
+    with pytest.raises(InvalidResponseError, match="description of a model"):
+        model_info(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/info", "only serverless endpoints and managed compute say which model they hold"),
+        ("/info?api-version=1", "only serverless endpoints"),
+        ("/models/images/embeddings", "only /models, serverless endpoints and managed compute embed images"),
+        ("/models/chat/completions", "/openai/v1 of the same host is its successor"),
+        ("/openai/v1/embeddings", "check the endpoint and the deployment's name"),
+    ],
+)
+def test_advice_of_a_404(path: str, words: str) -> None:
+    found = error_from(status=404, headers={}, body=b"{}", url=f"https://h.example{path}")
+    assert isinstance(found, NotFoundError)
+    assert words in str(found)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# An answer that was cut, as an error
+
+CUT: Final = {"hate": {"filtered": True, "severity": "high"}, "violence": {"filtered": False, "severity": "safe"}}
+
+
+def test_filter_error() -> None:
+    completion = ChatCompletion(
+        choices=[
+            Choice(finish_reason="content_filter", content_filter_results=CUT, message=AssistantMessage(content="He")),
+        ],
+        meta=ResponseMeta(status=200, request_id="r1", headers={"x-ms-region": "north"}),
+    )
+    found = filter_error(completion, url="https://h.example/v1/chat/completions?key=secret")
+    assert found is not None
+    assert str(found) == "content safety cut the answer of https://h.example/v1/chat/completions for hate"
+    assert found.content_filter == ContentFilterResults(CUT)
+    assert found.categories == CUT
+    assert found.completion is completion
+    assert (found.status, found.code, found.request_id) == (200, "content_filter", "r1")
+    assert (found.headers, found.url) == ({"x-ms-region": "north"}, "https://h.example/v1/chat/completions")
+    twin = pickle.loads(pickle.dumps(found))
+    assert (twin.content_filter, twin.completion, twin.request_id) == (found.content_filter, completion, "r1")
+
+
+def test_filter_error_without_categories() -> None:
+    found = filter_error(ChatCompletion(choices=[Choice(finish_reason="content_filter")]), url="https://h.example/x")
+    assert found is not None
+    assert str(found) == "content safety cut the answer of https://h.example/x"
+    assert (found.content_filter, found.categories) == (ContentFilterResults(), {})
+
+
+def test_filter_error_of_a_later_choice() -> None:
+    choices = [
+        Choice(finish_reason="stop"),
+        Choice(index=1, finish_reason="content_filter", content_filter_results=CUT),
+    ]
+    found = filter_error(ChatCompletion(choices=choices), url="u")
+    assert found is not None
+    assert found.content_filter.filtered == ("hate",)
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        pytest.param(ChatCompletion(), id="no choice"),
+        pytest.param(ChatCompletion(choices=[Choice(finish_reason="stop")]), id="stop"),
+        pytest.param(ChatCompletion(choices=[Choice(finish_reason="length", content_filter_results=CUT)]), id="length"),
+        pytest.param(ChatCompletion(choices=[Choice()]), id="no reason"),
+    ],
+)
+def test_no_filter_error(completion: ChatCompletion) -> None:
+    assert filter_error(completion, url="https://h.example") is None
+
+
+def test_the_filter_of_a_refused_prompt_has_the_one_shape() -> None:
+    body = {"error": {"code": "content_filter", "message": "no", "innererror": {"content_filter_result": CUT}}}
+    found = error_from(status=400, headers={}, body=as_bytes(body), url="https://h.example/v1")
+    assert isinstance(found, ContentFilterError)
+    assert found.content_filter == ContentFilterResults(CUT)
+    assert found.completion is None
