@@ -71,7 +71,6 @@ if TYPE_CHECKING:
         ImagePart,
         ImageURL,
         InputAudio,
-        JSONSchema,
         JSONSchemaFormat,
         Logprobs,
         ModelInfo,
@@ -110,6 +109,20 @@ _HOMES = {
     "ToolStarted": "tools",
     "tool": "tools",
 }
+
+_ELSEWHERE = {
+    "AsyncAzureOpenAI": "InferenceClient",
+    "AsyncOpenAI": "InferenceClient",
+    "ChatCompletionsClient": "InferenceClient",
+    "ChatCompletionsToolDefinition": "ToolDefinition, or @tool on a function",
+    "EmbeddingsClient": "InferenceClient.embed",
+    "HttpResponseError": "APIStatusError",
+    "ImageContentItem": "ImagePart",
+    "ImageEmbeddingsClient": "InferenceClient.embed_images",
+    "JsonSchemaFormat": "JSONSchemaFormat, or response_type=",
+    "TextContentItem": "TextPart",
+}
+"""Names of the clients that people come from."""
 
 __all__ = [
     "UNSET",
@@ -155,7 +168,6 @@ __all__ = [
     "InputAudio",
     "InternalServerError",
     "InvalidResponseError",
-    "JSONSchema",
     "JSONSchemaFormat",
     "Limits",
     "Logprobs",
@@ -201,7 +213,9 @@ if not TYPE_CHECKING:  # or the checkers would believe in any name at all
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+            hint = f"; here it is {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            text = f"module {__name__!r} has no attribute {name!r}{hint}"
+            raise AttributeError(text, name=name, obj=sys.modules[__name__])
         home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "types")
         value = getattr(importlib.import_module(f".{home}", __name__), name)
         globals()[name] = value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeAlias, T
 
 import msgspec
 
-from .errors import ConfigurationError, ResponseTypeError, UnknownOptionError
+from .errors import ConfigurationError, InferenceError, ResponseTypeError, UnknownOptionError
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
 from .net.session import Session
@@ -173,14 +173,14 @@ class InferenceClient:
             raise ConfigurationError(_INSECURE.format(endpoint.base))
         self._endpoint = endpoint
         self._options = _Options(
-            model=model or settings.model,
+            model=settings.model if model is None else model,
             defaults=_checked_defaults(defaults),
             extra=checked_extra(extra),
             headers=own_headers,
             extra_mode=extra_mode,
             raise_on_filter=raise_on_filter,
-            timeouts=timeouts or Timeouts(),
-            limits=limits or Limits(),
+            timeouts=Timeouts() if timeouts is None else timeouts,
+            limits=Limits() if limits is None else limits,
         )
         self._session = Session(transport or AiohttpTransport(session), authoriser(credential, endpoint, scope=scope))
         self._owner = True
@@ -278,6 +278,21 @@ class InferenceClient:
         **options: Unpack[ChatOptions],
     ) -> ParsedCompletion[T]: ...
 
+    @overload
+    async def complete(
+        self,
+        messages: Messages,
+        *,
+        response_type: Any,
+        repair: int = 0,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ParsedCompletion[Any]: ...
+
     async def complete(
         self,
         messages: Messages,
@@ -326,11 +341,17 @@ class InferenceClient:
 
         Source: the service's reference, "Get Chat Completions".
         """
-        answer = _answer_type(response_type, options, repair=repair)
+        answer = _answer_type(response_type, options, extra, repair=repair)
         repaired: list[ChatCompletion] = []
+        mismatch: ResponseTypeError | None = None
         while True:
             call = self._call(messages, options, extra, extra_mode, headers, stream=False)
-            completion = await self._complete(call, timeouts, raise_on_filter=raise_on_filter)
+            try:
+                completion = await self._complete(call, timeouts, raise_on_filter=raise_on_filter)
+            except InferenceError as error:
+                if mismatch is None:
+                    raise
+                raise error from mismatch  # which holds the answers that were paid for
             if answer is None:
                 return completion
             try:
@@ -340,6 +361,7 @@ class InferenceClient:
                     raise
                 messages = [*message_list(messages), completion.message, repair_request(error)]
                 repaired.append(completion)
+                mismatch = error
 
     @overload
     def stream(
@@ -369,6 +391,20 @@ class InferenceClient:
         **options: Unpack[ChatOptions],
     ) -> ParsedStream[T]: ...
 
+    @overload
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        response_type: Any,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ParsedStream[Any]: ...
+
     def stream(
         self,
         messages: Messages,
@@ -392,10 +428,10 @@ class InferenceClient:
         Raises:
             ConfigurationError: something in the call cannot be sent.
         """
-        answer = _answer_type(response_type, options)
+        answer = _answer_type(response_type, options, extra)
         call = self._call(messages, options, extra, extra_mode, headers, stream=True)
         timeouts, limits = self._timeouts(timeouts), self._options.limits
-        raises = self._options.raise_on_filter if raise_on_filter is None else raise_on_filter
+        raises = self._raises_on_filter(raise_on_filter)
         if answer is None:
             return ChatStream(self._session, call, timeouts=timeouts, limits=limits, raise_on_filter=raises)
         return ParsedStream(
@@ -441,6 +477,26 @@ class InferenceClient:
         timeouts: Timeouts | None = None,
         **options: Unpack[OptionsBesideTools],
     ) -> ToolRun[ParsedCompletion[T]]: ...
+
+    @overload
+    def run_tools(
+        self,
+        messages: Messages,
+        *,
+        tools: Iterable[ToolLike],
+        response_type: Any,
+        max_turns: int = 10,
+        max_concurrency: int = 8,
+        tool_timeout: float | None = 60.0,
+        on_error: Literal["tell", "raise"] = "tell",
+        stream: bool = False,
+        raise_on_filter: bool | None = None,
+        extra: Mapping[str, object] | None = None,
+        extra_mode: ExtraMode | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        **options: Unpack[OptionsBesideTools],
+    ) -> ToolRun[ParsedCompletion[Any]]: ...
 
     def run_tools(
         self,
@@ -502,7 +558,9 @@ class InferenceClient:
         Awaiting or iterating raises what `complete` raises, `ToolError`, and `ToolLoopError` if the last answer that
         `max_turns` allows still asks for tools. Cancelling it cancels the tools that run, and waits for them.
         """
-        answer = _answer_type(response_type, options)
+        answer = _answer_type(response_type, options, extra)
+        if "tool_choice" in self._options.defaults:  # the run must know it, to relax one that forces a call
+            options.setdefault("tool_choice", self._options.defaults["tool_choice"])
         return run_tools(
             cast("ChatClient", self),  # pyright matches no overloads with keywords unpacked from a TypedDict
             messages,
@@ -574,7 +632,7 @@ class InferenceClient:
             extra_mode=extra_mode or self._options.extra_mode,
             headers=self._headers(headers),
         )
-        encoding = options.get("encoding_format")
+        encoding = {**options, **(extra or {})}.get("encoding_format")
         results = await in_order(
             [partial(self._embed, call, count, encoding, timeouts) for call, count in calls], limit=max_concurrency
         )
@@ -615,7 +673,7 @@ class InferenceClient:
             extra_mode=extra_mode or self._options.extra_mode,
             headers=self._headers(headers),
         )
-        return await self._embed(call, count, options.get("encoding_format"), timeouts)
+        return await self._embed(call, count, {**options, **(extra or {})}.get("encoding_format"), timeouts)
 
     async def model_info(
         self, *, headers: Mapping[str, str] | None = None, timeouts: Timeouts | None = None
@@ -734,15 +792,20 @@ class InferenceClient:
             options.setdefault("model", self._options.model)
 
     async def _complete(self, call: Call, timeouts: Timeouts | None, *, raise_on_filter: bool | None) -> ChatCompletion:
-        own = self._options
-        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=own.limits)
+        raises = self._raises_on_filter(raise_on_filter)
+        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
         completion = exchange.completion(body)
         completion.meta = exchange.meta
-        if own.raise_on_filter if raise_on_filter is None else raise_on_filter:
-            error = filter_error(completion, url=call.url)
-            if error is not None:
-                raise error
+        error = filter_error(completion, url=call.url, secrets=exchange.secrets) if raises else None
+        if error is not None:
+            raise error
         return completion
+
+    def _raises_on_filter(self, given: bool | None) -> bool:
+        if given is None:
+            return self._options.raise_on_filter
+        _check_type("raise_on_filter", given, bool)
+        return given
 
     async def _embed(self, call: Call, count: int, encoding: object, timeouts: Timeouts | None) -> EmbeddingsResult:
         exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
@@ -754,7 +817,9 @@ class InferenceClient:
             raise exchange.not_an_answer(str(error), body, expected="list of embeddings") from None
 
 
-def _answer_type(response_type: Any, options: OptionsBesideTools, *, repair: int = 0) -> AnswerType[Any] | None:
+def _answer_type(
+    response_type: Any, options: OptionsBesideTools, extra: Mapping[str, object] | None, *, repair: int = 0
+) -> AnswerType[Any] | None:
     """What an answer shall be; the options are told of it."""
     if isinstance(repair, bool) or not isinstance(cast("object", repair), int) or repair < 0:
         raise ConfigurationError(f"got repair={repair!r}, expected how often an answer may be sent back")
@@ -762,7 +827,7 @@ def _answer_type(response_type: Any, options: OptionsBesideTools, *, repair: int
         if repair:
             raise ConfigurationError("got repair= without response_type=, which says what a good answer is")
         return None
-    if options.get("response_format", UNSET) is not UNSET:
+    if options.get("response_format", UNSET) is not UNSET or "response_format" in (extra or {}):
         raise ConfigurationError("got both response_type= and response_format=, expected one of them")
     answer = AnswerType[Any].of(response_type)
     options["response_format"] = answer.format

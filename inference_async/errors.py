@@ -282,6 +282,7 @@ class ResponseTypeError(InferenceError):
         text: what the model said: the text, or the refusal.
         position: of a mismatch, where: a path such as ``$.cities[0].name``, or the character where the JSON breaks.
         completion: the whole answer.
+        repaired: the answers before it that did not fit either, where ``repair=`` asked for more than one.
     """
 
     def __init__(
@@ -292,6 +293,7 @@ class ResponseTypeError(InferenceError):
         text: str,
         completion: ChatCompletion,
         position: str | None = None,
+        repaired: Sequence[ChatCompletion] = (),
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id)
@@ -299,6 +301,7 @@ class ResponseTypeError(InferenceError):
         self.text = text
         self.position = position
         self.completion = completion
+        self.repaired = list(repaired)
 
 
 class InvalidResponseError(InferenceError):

@@ -331,7 +331,8 @@ class ChatStream:
         if self._exchange is not None:
             await self._exchange.reply.finish()
         if self._raise_on_filter:
-            self._error = filter_error(self.completion, url=self._call.url)
+            secrets = self._exchange.secrets if self._exchange is not None else ()
+            self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
@@ -406,6 +407,7 @@ class ParsedStream(ChatStream, Generic[T]):
     ) -> None:
         super().__init__(session, call, timeouts=timeouts, limits=limits, raise_on_filter=raise_on_filter)
         self._answer = answer
+        self._parsed: ParsedCompletion[T] | None = None
 
     def partial(self) -> PartialStream:
         """The value as it grows, as plain dicts and lists; see `ChatStream.partial`."""
@@ -434,4 +436,6 @@ class ParsedStream(ChatStream, Generic[T]):
     def _parsed_completion(self) -> ParsedCompletion[T]:
         if not self._complete:
             raise ClientStateError("the stream is not at its end, and only a whole answer has a value")
-        return parsed_completion(self.completion, self._answer)
+        if self._parsed is None:
+            self._parsed = parsed_completion(self.completion, self._answer)
+        return self._parsed

@@ -40,6 +40,7 @@ from inference_async import (
     UnknownOptionError,
     UserMessage,
     WrongEventLoopError,
+    tool,
 )
 from tests.support import Connection, RawServer, ScriptedReply, ScriptedTransport, json_reply, scripted
 
@@ -738,7 +739,7 @@ def test_bad_defaults_are_refused_at_once(options: Any, words: str) -> None:
 # raise_on_filter
 
 
-def answer(content: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
+def answer(content: str | list[Any] | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
     return {"id": "c", "choices": [{"index": 0, "message": {"content": content, **message}, "finish_reason": finish}]}
 
 
@@ -1185,6 +1186,82 @@ async def test_repair_stops(repair: int) -> None:
         await client.complete("hi", response_type=City, repair=repair)
     assert len(transport.calls) == repair + 1
     assert caught.value.text == f"{BAD}{' ' * repair}"  # the last answer
+
+
+async def test_what_was_paid_for_is_not_lost_when_repair_fails() -> None:
+    client, _ = with_transport(reply(answer(BAD)), reply(answer(WORSE)))
+    with pytest.raises(ResponseTypeError) as caught:
+        await client.complete("hi", response_type=City, repair=1)
+    assert [completion.text for completion in caught.value.repaired] == [BAD]
+    assert caught.value.completion.text == WORSE
+
+    client, _ = with_transport(reply(answer(BAD)), reply({"error": {"message": "slow down"}}, status=429))
+    with pytest.raises(RateLimitError) as limited:
+        await client.complete("hi", response_type=City, repair=1)
+    cause = limited.value.__cause__
+    assert isinstance(cause, ResponseTypeError)
+    assert cause.completion.text == BAD
+
+
+@pytest.mark.parametrize("reason", ["LENGTH", "MAX_TOKENS", "model_length"])
+async def test_a_cut_is_a_cut_however_it_is_spelled(reason: str) -> None:
+    cut = answer('{"name":')
+    cut["choices"][0]["finish_reason"] = reason
+    client, transport = with_transport(reply(cut))
+    with pytest.raises(ResponseTypeError) as caught:
+        await client.complete("hi", response_type=City, repair=3)
+    assert caught.value.reason == "length"
+    assert len(transport.calls) == 1, "what is cut is not repaired"
+
+
+async def test_a_refusal_in_a_part_is_a_refusal() -> None:
+    client, _ = with_transport(reply(answer([{"type": "refusal", "refusal": "I would rather not."}])))
+    with pytest.raises(ResponseTypeError) as caught:
+        await client.complete("hi", response_type=City)
+    assert (caught.value.reason, caught.value.text) == ("refusal", "I would rather not.")
+
+
+@pytest.mark.parametrize("given", [UNSET, 1, "yes"], ids=repr)
+async def test_raise_on_filter_of_no_kind(given: Any) -> None:
+    client, transport = with_transport()
+    with pytest.raises(ConfigurationError, match="raise_on_filter"):
+        await client.complete("hi", raise_on_filter=given)
+    with pytest.raises(ConfigurationError, match="raise_on_filter"):
+        client.stream("hi", raise_on_filter=given)
+    assert not transport.calls
+
+
+@pytest.mark.parametrize("name", ["timeouts", "limits", "model"])
+@pytest.mark.parametrize("given", [0, False, []], ids=repr)
+def test_what_is_nothing_and_not_none(name: str, given: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"got {name}="):
+        InferenceClient("https://h.example/v1", "k", **{name: given})
+
+
+async def test_a_forced_choice_in_the_defaults_is_sent_once() -> None:
+    called = {"id": "c", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    asks = answer(None)
+    asks["choices"][0]["message"]["tool_calls"] = [called]
+    client, transport = with_transport(reply(asks), reply(answer("noon")), defaults={"tool_choice": "required"})
+
+    async def now() -> str:
+        return "12:00"
+
+    assert (await client.run_tools("hi", tools=[now])).text == "noon"
+    assert [json.loads(call.body)["tool_choice"] for call in transport.calls] == ["required", "auto"]
+
+
+async def test_a_tool_may_be_offered_as_it_is() -> None:
+    client, transport = with_transport(reply(answer("hi")))
+
+    @tool
+    def now() -> str:
+        """Tells the time."""
+        return "12:00"
+
+    await client.complete("hi", tools=[now])
+    function = {"name": "now", "description": "Tells the time."}
+    assert json.loads(transport.calls[0].body)["tools"] == [{"type": "function", "function": function}]
 
 
 async def test_what_needs_no_repair_gets_none() -> None:

@@ -31,6 +31,8 @@ async def read(path: str | os.PathLike[str], *, max_bytes: int, then: Callable[[
 def _read(path: str | os.PathLike[str], max_bytes: int, then: Callable[[bytes], T]) -> T:
     if not isinstance(cast("object", path), str | os.PathLike) or not isinstance(cast("object", os.fspath(path)), str):
         raise ConfigurationError(f"got a path of type {type(path).__name__}, expected text or a pathlib.Path")
+    if isinstance(max_bytes, bool) or not isinstance(cast("object", max_bytes), int) or not 0 <= max_bytes < 2**62:
+        raise ConfigurationError(f"got max_bytes={max_bytes!r}, expected a number of bytes")
     name = repr(os.fspath(path))
     try:
         with Path(path).open("rb") as file:

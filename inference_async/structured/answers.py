@@ -32,7 +32,7 @@ _MAX_NAME: Final = 64
 _MAX_WORDS: Final = 500  # an error may quote the answer, and an answer may be long
 _JSON_NAMES: Final = {"dict": "object", "list": "array", "NoneType": "null"}
 
-_FENCE: Final = re.compile(r"```(?:json)?[ \t]*\r?\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
+_FENCE: Final = re.compile(r"```(?:json\b)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
 _SYNTAX: Final = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)", re.DOTALL)
 _PLACE: Final = re.compile(r"(.*) - at (`key` in )?`(\$[^`]*)`", re.DOTALL)
 _EXPECTED: Final = re.compile(r"Expected (.*), got (.*)", re.DOTALL)
@@ -175,6 +175,8 @@ def _msgspec_decoder(hint: Any) -> _Decode:
         # An old msgspec's errors are no ValueErrors; a class's own __post_init__ raises what it likes.
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise _from_msgspec(error, data, offset) from error
+        except Exception as error:
+            raise _from_the_type(error) from error
 
     return decode
 
@@ -193,6 +195,8 @@ def _pydantic_decoder(hint: Any) -> _Decode:
             raise _too_deep() from error
         except (ValueError, TypeError) as error:
             raise Mismatch(_lower(_one_line(error)), "$") from error
+        except Exception as error:
+            raise _from_the_type(error) from error
 
     return decode
 
@@ -217,6 +221,11 @@ def _encoded(text: str, offset: int) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise Mismatch("got half of a surrogate pair, expected text", f"char {offset + error.start}") from error
+
+
+def _from_the_type(error: Exception) -> Mismatch:
+    """Of code of the type's own, which may raise what it likes: the answer was paid for, and is not lost over it."""
+    return Mismatch(f"the type itself refused it: {type(error).__name__}: {_one_line(error)}", "$")
 
 
 def _too_deep() -> Mismatch:

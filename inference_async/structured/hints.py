@@ -72,7 +72,7 @@ def adapter_of(hint: Any) -> TypeAdapter[Any]:
         raise ConfigurationError(f"{name_of(hint)} holds a pydantic class; install pydantic 2 or later") from error
     try:
         return TypeAdapter(hint)
-    except (PydanticUserError, NameError, TypeError) as error:
+    except (PydanticUserError, AttributeError, NameError, TypeError) as error:
         raise ConfigurationError(f"got {name_of(hint)}, which pydantic cannot read: {_first_line(error)}") from error
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from ..errors import NoValue, ResponseTypeError
 from ..types import ChatCompletion, ParsedCompletion, UserMessage
+from ..types.chat import folded_reason
 from .answers import AnswerType, Mismatch
 
 __all__ = ["parsed_completion", "repair_request"]
@@ -22,7 +24,7 @@ _ADVICE: Final[dict[NoValue, str]] = {
 
 
 def parsed_completion(
-    completion: ChatCompletion, answer: AnswerType[T], repaired: list[ChatCompletion] | None = None
+    completion: ChatCompletion, answer: AnswerType[T], repaired: Sequence[ChatCompletion] = ()
 ) -> ParsedCompletion[T]:
     """The completion with its first choice as a value.
 
@@ -30,13 +32,14 @@ def parsed_completion(
         ResponseTypeError: it is no such value.
     """
     reason = _no_value(completion)
-    text = completion.message.refusal or completion.text
+    text = completion.message.refused or completion.text
     if reason is not None:
         raise ResponseTypeError(
             f"got no {answer.name}: {_ADVICE[reason]}",
             reason=reason,
             text=text,
             completion=completion,
+            repaired=repaired,
             request_id=completion.meta.request_id,
         )
     try:
@@ -48,10 +51,11 @@ def parsed_completion(
             text=text,
             position=error.position,
             completion=completion,
+            repaired=repaired,
             request_id=completion.meta.request_id,
-        ) from None
+        ) from error.__cause__
     fields: dict[str, Any] = {name: getattr(completion, name) for name in ChatCompletion.__struct_fields__}
-    return ParsedCompletion(parsed=value, repaired=repaired or [], **fields)
+    return ParsedCompletion(parsed=value, repaired=list(repaired), **fields)
 
 
 def repair_request(error: ResponseTypeError) -> UserMessage:
@@ -60,11 +64,12 @@ def repair_request(error: ResponseTypeError) -> UserMessage:
 
 
 def _no_value(completion: ChatCompletion) -> NoValue | None:
-    if completion.message.refusal:
+    if completion.message.refused:
         return "refusal"
-    if completion.finish_reason == "content_filter":
+    reason = folded_reason(completion.finish_reason)
+    if reason == "content_filter":
         return "content_filter"
-    if completion.finish_reason == "length":
+    if reason == "length":
         return "length"
     if completion.tool_calls:
         return "tool_calls"

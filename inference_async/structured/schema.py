@@ -143,7 +143,7 @@ def _pydantic_schema(hint: Any, *, prefix: str = "") -> dict[str, Any]:
 
     try:
         schema = adapter.json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
-    except PydanticUserError as error:
+    except (PydanticUserError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"got {name_of(hint)}, which has no JSON Schema: {reason}") from error
     if "$defs" in schema:

@@ -7,6 +7,7 @@ sends; from there they come back as ``extra``, and go out again at their old pla
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
@@ -75,6 +76,8 @@ def plain(value: Any, *, keep_defaults: bool = False) -> Any:
         return out
     if is_mapping(value):
         return {name: plain(item, keep_defaults=keep_defaults) for name, item in value.items()}
+    if keep_defaults and isinstance(value, array):
+        return list[Any](cast("Any", value))
     if isinstance(value, list | tuple):
         return [plain(item, keep_defaults=keep_defaults) for item in cast("list[Any]", value)]
     return value

@@ -16,7 +16,7 @@ from .base import Open, is_array, is_object
 from .messages import AssistantMessage, reasoning_of, text_of
 from .meta import ResponseMeta
 from .safety import ContentFilterResults, merged, results_in
-from .tools import ToolCall, ToolCallDelta, ToolDefinition
+from .tools import HasDefinition, ToolCall, ToolCallDelta, ToolDefinition
 
 __all__ = [
     "ChatCompletion",
@@ -28,7 +28,6 @@ __all__ = [
     "CompletionTokensDetails",
     "Delta",
     "ExtraMode",
-    "JSONSchema",
     "JSONSchemaFormat",
     "Logprobs",
     "OptionsBesideTools",
@@ -135,7 +134,7 @@ class ChatOptions(OptionsBesideTools, total=False):
         prompt_cache_key, prompt_cache_retention, web_search_options: (*) as OpenAI documents them.
     """
 
-    tools: Sequence[ToolDefinition | Mapping[str, Any]] | UnsetType | None
+    tools: Sequence[ToolDefinition | HasDefinition | Mapping[str, Any]] | UnsetType | None
 
 
 class ChatRequest(msgspec.Struct, kw_only=True, repr_omit_defaults=True):
@@ -181,8 +180,8 @@ class ChatRequest(msgspec.Struct, kw_only=True, repr_omit_defaults=True):
     web_search_options: Any = UNSET
 
 
-class JSONSchema(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True):
-    """A schema that an answer shall satisfy.
+class JSONSchemaFormat(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True):
+    """A ``response_format`` with a schema of one's own; for a Python type, say ``response_type=`` instead.
 
     Attributes:
         name: 1 to 64 of ``A-Z a-z 0-9 _ -``.
@@ -195,12 +194,6 @@ class JSONSchema(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True):
     schema: Mapping[str, Any]
     description: str | UnsetType = UNSET
     strict: bool | UnsetType = UNSET
-
-
-class JSONSchemaFormat(msgspec.Struct, tag_field="type", tag="json_schema"):
-    """A ``response_format`` with a schema of one's own; for a Python type, say ``response_type=`` instead."""
-
-    json_schema: JSONSchema
 
 
 class PromptTokensDetails(Open):
@@ -278,6 +271,26 @@ class Logprobs(Open):
     refusal: list[TokenLogprob] | None = None
 
 
+def folded_reason(reason: str | None) -> str | None:
+    """A finish reason in the service's own word, where hosts write it in capitals or have a word of their own."""
+    if reason is None or reason in _STANDARD_REASONS:
+        return reason
+    folded = reason.lower()
+    return _OTHER_REASONS.get(folded, folded)
+
+
+_STANDARD_REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_OTHER_REASONS: Final[Mapping[str, str]] = {
+    "max_tokens": "length",
+    "model_length": "length",
+    "safety": "content_filter",
+}
+
+
+def _filter_results(choice: Choice | ChunkChoice) -> Mapping[str, Any]:
+    return choice.content_filter_results or results_in(choice.extra) or {}
+
+
 class Choice(Open):
     """One answer of the model.
 
@@ -301,7 +314,7 @@ class Choice(Open):
     @property
     def content_filter(self) -> ContentFilterResults:
         """What content safety says of this answer; empty where it said nothing."""
-        return ContentFilterResults(self.content_filter_results)
+        return ContentFilterResults(_filter_results(self))
 
     @property
     def retract_from(self) -> int | None:
@@ -310,7 +323,8 @@ class Choice(Open):
         Only the asynchronous filter asks for that: it streams first and looks later. All other filters hold text back
         until they have looked.
         """
-        if self.finish_reason != "content_filter" or self.checked is None or self.checked >= len(self.message.text):
+        cut = folded_reason(self.finish_reason) == "content_filter"
+        if not cut or self.checked is None or self.checked >= len(self.message.text):
             return None
         return self.checked
 
@@ -414,7 +428,7 @@ class Delta(Open):
     @property
     def reasoning(self) -> str:
         """The reasoning in it, whatever the host calls it."""
-        return reasoning_of(self.content, self.reasoning_content, self.raw_reasoning)
+        return reasoning_of(self.content, self.reasoning_content, self.raw_reasoning, extra=self.extra)
 
 
 class ChunkChoice(Open):
@@ -446,26 +460,21 @@ class ChatCompletionChunk(Open):
     @property
     def text(self) -> str:
         """The text this chunk adds to the first choice (index 0); empty where it adds none."""
-        for choice in self.choices:
-            if choice.index == 0:
-                return text_of(choice.delta.content)
-        return ""
+        return "".join(text_of(choice.delta.content) for choice in self.choices if choice.index == 0)
 
     @property
     def reasoning(self) -> str:
         """The reasoning this chunk adds to the first choice (index 0), whatever the host calls it."""
-        for choice in self.choices:
-            if choice.index == 0:
-                return choice.delta.reasoning
-        return ""
+        return "".join(choice.delta.reasoning for choice in self.choices if choice.index == 0)
 
     @property
     def content_filter(self) -> ContentFilterResults:
         """What content safety says, in this chunk, of the first choice (index 0)."""
+        results: dict[str, Any] = {}
         for choice in self.choices:
             if choice.index == 0:
-                return ContentFilterResults(choice.content_filter_results)
-        return ContentFilterResults()
+                results = merged(results, _filter_results(choice))
+        return ContentFilterResults(results)
 
     @property
     def finish_reason(self) -> str | None:

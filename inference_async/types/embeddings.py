@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -99,6 +99,10 @@ class Embedding(Open):
     embedding: Any = None
     object: str = ""
 
+    def __repr__(self) -> str:
+        # Without the numbers, of which there are a thousand.
+        return f"<{type(self).__name__} {self.index}: {_length(self.embedding)} numbers{_further(self)}>"
+
 
 class EmbeddingsResult(Open):
     """Vectors, one for each input and in the order of the inputs.
@@ -106,7 +110,7 @@ class EmbeddingsResult(Open):
     Attributes:
         data: the vectors with their indices.
         usage: the sum over all requests, where the inputs took several.
-        meta: of the last request that came back, where they took several.
+        meta: of the request that took longest, where they took several.
         requests: how many they took.
     """
 
@@ -118,10 +122,23 @@ class EmbeddingsResult(Open):
     meta: ResponseMeta = msgspec.field(default_factory=ResponseMeta, name="*inference_async.meta")
     requests: int = msgspec.field(default=1, name="*inference_async.requests")
 
+    def __repr__(self) -> str:
+        size = _length(self.data[0].embedding) if self.data else 0
+        what = f"{len(self.data)} x {size} numbers, {self.model!r}, {self.usage!r}"
+        return f"<{type(self).__name__} {what}{_further(self)}>"
+
     @property
     def vectors(self) -> list[Vector]:
         """The vectors alone."""
         return [item.embedding for item in self.data]
+
+
+def _further(value: Open) -> str:
+    return f", unknown_fields={dict(value.extra)!r}" if value.extra else ""
+
+
+def _length(embedding: Any) -> int:
+    return len(cast("list[Any]", embedding)) if isinstance(embedding, list | array | str) else 0
 
 
 class ModelInfo(Open):

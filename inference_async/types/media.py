@@ -25,7 +25,6 @@ def image_type(data: bytes) -> str:
         (b"\xff\xd8\xff", "image/jpeg"),
         (b"GIF87a", "image/gif"),
         (b"GIF89a", "image/gif"),
-        (b"BM", "image/bmp"),
         (b"II*\0", "image/tiff"),
         (b"MM\0*", "image/tiff"),
     ):
@@ -33,6 +32,8 @@ def image_type(data: bytes) -> str:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[:2] == b"BM" and data[6:10] == bytes(4):  # reserved, and zero; words may begin with these letters too
+        return "image/bmp"
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
         return "image/heic"
     raise ConfigurationError(f"got {_size(data)} that are no image, expected PNG, JPEG, GIF, WebP, BMP, TIFF or HEIC")

@@ -214,7 +214,14 @@ class AssistantMessage(Open, tag_field="role", tag="assistant"):
     @property
     def reasoning(self) -> str:
         """What the model thought before it spoke, whatever the host calls it; empty where it told nothing."""
-        return reasoning_of(self.content, self.reasoning_content, self.raw_reasoning)
+        return reasoning_of(self.content, self.reasoning_content, self.raw_reasoning, extra=self.extra)
+
+    @property
+    def refused(self) -> str:
+        """What the model said in declining, be it in `refusal` or in a part of the content; empty where it did not."""
+        if self.refusal or not self.content or isinstance(self.content, str):
+            return self.refusal or ""
+        return "".join(_words(part, "refusal") for part in self.content)
 
 
 Message: TypeAlias = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | Mapping[str, Any]
@@ -230,25 +237,38 @@ def text_of(content: str | list[Any] | None) -> str:
         return content
     if not content:
         return ""
-    texts = (part.get("text") for part in content if is_object(part) and part.get("type") == "text")
-    return "".join(text for text in texts if isinstance(text, str))
+    return "".join(_words(part, "text") for part in content)
 
 
-def reasoning_of(content: str | list[Any] | None, *named: str | None) -> str:
+def reasoning_of(content: str | list[Any] | None, *named: str | None, extra: Mapping[str, Any]) -> str:
     """The reasoning under whichever name it came: the first that is not empty, or the thinking parts of a content.
 
-    An empty string says nothing: some hosts send one under either name while the text flows.
+    An empty string says nothing: some hosts send one under either name while the text flows. Others send the details
+    alone, which have no field of their own.
     """
     for text in named:
         if text:
             return text
-    if not content or isinstance(content, str):
+    if content and not isinstance(content, str):
+        thoughts = "".join(_thought(part) for part in content)
+        if thoughts:
+            return thoughts
+    details = extra.get("reasoning_details") if extra else None
+    return "".join(_words(row, None) for row in details) if is_array(details) else ""
+
+
+def _words(part: Any, kind: str | None) -> str:
+    """The words of a part of one kind; a part that is mere text counts as one of text."""
+    if isinstance(part, str):
+        return part if kind == "text" else ""
+    if not is_object(part) or (kind is not None and part.get("type") != kind):
         return ""
-    return "".join(_thought(part) for part in content if is_object(part))
+    words = part.get(kind or "text")
+    return words if isinstance(words, str) else ""
 
 
-def _thought(part: Mapping[str, Any]) -> str:
-    if part.get("type") not in ("thinking", "reasoning"):
+def _thought(part: Any) -> str:
+    if not is_object(part) or part.get("type") not in ("thinking", "reasoning"):
         return ""
     said = part.get("thinking") or part.get("reasoning") or part.get("text")
     if is_array(said):

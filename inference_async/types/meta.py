@@ -84,6 +84,10 @@ class ResponseMeta(msgspec.Struct, kw_only=True, repr_omit_defaults=True, gc=Fal
     headers: dict[str, str] = {}
     elapsed: float = 0.0
 
+    def __repr__(self) -> str:
+        # Without the headers, which would drown everything else.
+        return f"{type(self).__name__}(status={self.status}, request_id={self.request_id!r})"
+
     @property
     def rate_limits(self) -> RateLimits:
         """What the headers say of the quota."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .base import is_array, is_object
+from .base import is_array, is_mapping, is_object
 
 __all__ = ["Citation", "ContentFilterResults", "FilterResult", "merged", "results_in"]
 
@@ -65,9 +65,7 @@ class ContentFilterResults(Mapping[str, FilterResult]):
     __slots__ = ("_results",)
 
     def __init__(self, results: Any = None) -> None:
-        rows: dict[str, Any] = {}
-        for name, value in results.items() if is_object(results) else ():
-            rows = merged(rows, {str(name).replace("-", "_"): value})
+        rows = merged({}, results) if is_mapping(results) else {}
         self._results = {name: _result(name, value) for name, value in rows.items()}
 
     @property
@@ -105,6 +103,9 @@ class ContentFilterResults(Mapping[str, FilterResult]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._results!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ({name: result.raw for name, result in self._results.items()},)
+
 
 def results_in(obj: Mapping[str, Any]) -> dict[str, Any] | None:
     """The map of results in an object, under either spelling of its key."""
@@ -116,9 +117,13 @@ def results_in(obj: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Two maps of results of one text, as sent: of each category the worse result stays, the later of two equals."""
+    """Two maps of results of one text: of each category the worse result stays, as sent, the later of two equals.
+
+    One host spells ``self_harm`` with a dash.
+    """
     out = dict(first)
-    for category, result in second.items():
+    for name, result in second.items():
+        category = str(name).replace("-", "_")
         if category not in out or _weight(result) >= _weight(out[category]):
             out[category] = result
     return out

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from .base import Open
 
-__all__ = ["FunctionCall", "FunctionCallDelta", "FunctionDefinition", "ToolCall", "ToolCallDelta", "ToolDefinition"]
+__all__ = [
+    "FunctionCall",
+    "FunctionCallDelta",
+    "FunctionDefinition",
+    "HasDefinition",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolDefinition",
+]
 
 
 class FunctionDefinition(msgspec.Struct, omit_defaults=True, repr_omit_defaults=True):
@@ -32,6 +40,15 @@ class ToolDefinition(msgspec.Struct, tag_field="type", tag="function"):
     """A tool, as the request offers it; functions are the only kind the service knows."""
 
     function: FunctionDefinition
+
+
+class HasDefinition(Protocol):
+    """What stands for its definition where tools are offered, such as a function under ``@tool``."""
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """What the request offers."""
+        ...
 
 
 class FunctionCall(Open, omit_defaults=False):

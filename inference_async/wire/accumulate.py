@@ -10,7 +10,7 @@ undo it; and tool calls in every state of disrepair (`_Calls`).
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 
 from ..types import (
@@ -27,12 +27,12 @@ from ..types import (
     ToolCallDelta,
     Usage,
 )
-from ..types.base import UNSET, UnsetType, is_object
-from ..types.chat import NO_REASON
+from ..types.base import UNSET, UnsetType, is_array, is_object
+from ..types.chat import NO_REASON, folded_reason
 from ..types.safety import merged
 from .codec import DecodeFailure, decode_json, encode
 
-__all__ = ["Accumulator"]
+__all__ = ["Accumulator", "name_calls"]
 
 
 class Accumulator:
@@ -102,7 +102,7 @@ class Accumulator:
     def retract_from(self) -> int | None:
         """See `Choice.retract_from`, of the first choice; cheap as long as nothing is to be retracted."""
         state = self._choices.get(0)
-        if state is None or state.finish_reason != "content_filter" or state.checked is None:
+        if state is None or folded_reason(state.finish_reason) != "content_filter" or state.checked is None:
             return None
         return state.choice().retract_from
 
@@ -147,6 +147,7 @@ class _ChoiceState:
         "_origin",
         "_raw_reasoning",
         "_reasoning_content",
+        "_reasoning_details",
         "_refusal",
         "checked",
         "finish_reason",
@@ -161,6 +162,7 @@ class _ChoiceState:
         self._refusal: list[str] = []
         self._reasoning_content: list[str] = []
         self._raw_reasoning: list[str] = []
+        self._reasoning_details: list[Any] = []
         self._calls: _Calls | None = None
         self._function_call = _Growing("arguments")
         self._audio = _Growing("data", "transcript")
@@ -231,6 +233,10 @@ class _ChoiceState:
             _keep_last(self._extra, choice.unknown_fields)
         if delta.unknown_fields:
             _keep_last(self._delta_extra, delta.unknown_fields)
+            details = delta.unknown_fields.get("reasoning_details")
+            if is_array(details):  # it comes in pieces, as the reasoning itself does
+                progress = True
+                self._reasoning_details.extend(details)
         return progress
 
     def _add_offsets(self, offsets: dict[str, Any]) -> None:
@@ -246,6 +252,9 @@ class _ChoiceState:
         self._offsets = offsets
 
     def choice(self) -> Choice:
+        message_extra = dict(self._delta_extra)
+        if self._reasoning_details:
+            message_extra["reasoning_details"] = list(self._reasoning_details)
         return Choice(
             index=self._index,
             finish_reason=self.finish_reason,
@@ -264,7 +273,7 @@ class _ChoiceState:
                 audio=self._audio.value(),
                 annotations=list(self._annotations) or None,
                 name=self._name,
-                unknown_fields=dict(self._delta_extra) or UNSET,
+                unknown_fields=message_extra or UNSET,
             ),
         )
 
@@ -272,13 +281,14 @@ class _ChoiceState:
         if not self._in_parts:
             return "".join(self._content) if self._content or self._empty else None
         parts: list[Any] = []
-        for piece in self._content:
-            if not isinstance(piece, str):
-                parts.append(piece)
-            elif parts and _is_text(parts[-1]):
-                parts[-1] = {"type": "text", "text": parts[-1]["text"] + piece}
-            else:
-                parts.append({"type": "text", "text": piece})
+        for is_text, pieces in groupby(self._content, key=lambda piece: isinstance(piece, str)):
+            if not is_text:
+                parts.extend(pieces)
+                continue
+            text = "".join(pieces)
+            if parts and _is_text(parts[-1]):
+                text = parts.pop()["text"] + text
+            parts.append({"type": "text", "text": text})
         return parts
 
     def _joined_logprobs(self) -> Logprobs | None:
@@ -384,10 +394,9 @@ class _Calls:
             self._add_arguments(call, arguments)
 
     def calls(self) -> list[ToolCall]:
-        made_up = (name for name in map("call_{}".format, count()) if name not in self._by_id)
-        return [
+        calls = [
             ToolCall(
-                id=call.id or next(made_up),
+                id=call.id,
                 type=call.type or "function",
                 unknown_fields=dict(call.extra) or UNSET,
                 function=FunctionCall(
@@ -399,6 +408,8 @@ class _Calls:
             )
             for call in self._slots
         ]
+        name_calls(calls)
+        return calls
 
     def _slot(self, delta: ToolCallDelta) -> _Call:
         index, id_ = delta.index, delta.id
@@ -427,6 +438,17 @@ class _Calls:
             return
         call.arguments.append(arguments)
         call.length += len(arguments)
+
+
+def name_calls(calls: list[ToolCall]) -> None:
+    """Give a made-up id to calls that have none, or another's, in place: their results could not be told apart."""
+    taken = {call.id for call in calls}
+    made_up = (name for name in map("call_{}".format, count()) if name not in taken)
+    seen: set[str] = set()
+    for call in calls:
+        if not call.id or call.id in seen:
+            call.id = next(made_up)
+        seen.add(call.id)
 
 
 def _repeats(call: _Call, arguments: str) -> bool:

@@ -16,6 +16,7 @@ refuses the rest. What it refuses takes the slow one, `lenient`: decode to plain
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -76,8 +77,28 @@ DecodeFailure = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_json(data: bytes | memoryview) -> Any:
-    """JSON as plain objects; raises one of `DecodeFailure`."""
-    return _decode_any(data)
+    """JSON as plain objects; raises one of `DecodeFailure`.
+
+    Half a surrogate pair, which JSON can say and text cannot, is replaced, as the standard replaces bad UTF-8.
+    """
+    try:
+        return _decode_any(data)
+    except msgspec.DecodeError:
+        if b"\\u" not in bytes(data):
+            raise
+        whole = _without_halves(bytes(data))
+        if whole is None:
+            raise
+        return _decode_any(whole)
+
+
+def _without_halves(data: bytes) -> bytes | None:
+    """The same JSON without halves of surrogate pairs; None if it is not JSON for another reason."""
+    try:
+        text = json.dumps(json.loads(data), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def lenient(obj: Any, cls: type[T]) -> T:
@@ -87,21 +108,25 @@ def lenient(obj: Any, cls: type[T]) -> T:
         msgspec.ValidationError: the object has another shape altogether; the message names the place.
     """
     tree = _put_right(obj, cls)
-    for _ in range(_MOST_SET_ASIDE):
+    for count in range(_MOST_SET_ASIDE):
         try:
             return msgspec.convert(tree, cls, strict=False)
         except msgspec.ValidationError as error:
-            if not _set_aside(tree, str(error)):
+            # First what cannot be read alone; where there is no end of it, all of what it stands in.
+            if not _set_aside(tree, str(error), whole=count >= _MOST_SET_ASIDE // 2):
                 raise
     return msgspec.convert(tree, cls, strict=False)
 
 
-def _set_aside(tree: Any, complaint: str) -> bool:
+def _set_aside(tree: Any, complaint: str, *, whole: bool) -> bool:
     """Move the value a validation error complains about under ``extra``, unless it is of the answer itself."""
     place = _PLACE.search(complaint)
     steps: list[tuple[str, str]] = _STEP.findall(place[1]) if place else []
     while steps and not steps[-1][0]:  # an item that cannot be read takes its list along
         steps.pop()
+    decorations = [place for place, (name, _) in enumerate(steps) if name and name not in _CORE]
+    if whole and decorations:
+        steps = steps[: decorations[0] + 1]
     parent = None
     for name, index in steps:
         parent = tree

@@ -18,7 +18,7 @@ from ..types.chat import ExtraMode
 from ..types.embeddings import EMBEDDING_OPTIONS, Vector
 from .codec import plain
 from .endpoints import Endpoint
-from .request import Call, check_options, json_call
+from .request import Call, check_numbers, check_options, json_call
 
 __all__ = ["MAX_INPUTS", "arranged", "embedding_calls", "image_embedding_call", "joined", "text_inputs"]
 
@@ -44,7 +44,7 @@ def text_inputs(inputs: Any) -> list[Any]:
     rows: list[Any] = list(inputs)
     if not rows:
         raise ConfigurationError("got an empty list of inputs, expected at least one")
-    if all(isinstance(row, int) for row in rows):
+    if all(isinstance(row, int) and not isinstance(row, bool) for row in rows):
         return [rows]
     kind = _kind(rows[0])
     for index, row in enumerate(rows):
@@ -109,15 +109,21 @@ def image_embedding_call(
         )
     images: list[Any] = []
     for index, row in enumerate(rows):
-        if isinstance(row, str):
-            images.append({"image": row})
-        elif isinstance(row, ImageEmbeddingInput) or is_mapping(row):
-            images.append(plain(row))
-        else:
+        image: Any = {"image": row} if isinstance(row, str) else row
+        if not isinstance(image, ImageEmbeddingInput) and not is_mapping(image):
             raise ConfigurationError(
                 f"got an image of type {type(row).__name__} at {index}, expected an ImageEmbeddingInput, a dict with "
                 "'image', or a data URL"
             )
+        check_numbers(f"input[{index}]", image)
+        image = plain(image)
+        url = image.get("image")
+        if not isinstance(url, str) or not url.startswith(("data:", "https://", "http://")):
+            raise ConfigurationError(
+                f"got no image at {index}, expected a data URL under 'image'; ImageEmbeddingInput.load(path) makes "
+                "one from a file"
+            )
+        images.append(image)
     return _call(endpoint, "images/embeddings", images, options, extra, extra_mode, headers), len(images)
 
 
@@ -165,7 +171,7 @@ def joined(results: Sequence[EmbeddingsResult]) -> EmbeddingsResult:
         usage=_sum(result.usage for result in results),
         meta=max((result.meta for result in results), key=lambda meta: meta.elapsed),
         requests=len(results),
-        unknown_fields=first.unknown_fields,
+        unknown_fields={name: value for result in results for name, value in result.extra.items()} or UNSET,
     )
 
 
@@ -175,12 +181,14 @@ _TYPECODES: Final[Mapping[str, Typecode]] = {"base64": "f", "int8": "b", "binary
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
 
 
 def _kind(row: Any) -> type | None:
     if isinstance(row, str):
         return str
+    if isinstance(row, bool) or not row:
+        return None
     return list if _is_list(row) and all(isinstance(token, int) for token in row) else None
 
 
@@ -229,14 +237,18 @@ def _numbers(value: Any, typecode: Typecode | None) -> Vector:
         if sys.byteorder == "big":
             numbers.byteswap()
         return numbers
-    if not is_array(value):
+    if not is_array(value) or not value:
         raise ValueError("a vector that is neither numbers nor base64 of them")
-    if typecode is not None and typecode != "f":
-        try:
-            return array(typecode, value)
-        except (TypeError, OverflowError):
-            return value  # floats all the same: what the host sent is better than nothing
-    return value
+    try:
+        array("d", value)  # the quickest way to see that they are numbers
+    except (TypeError, OverflowError):
+        raise ValueError("a vector that holds what is no number") from None
+    if typecode is None:
+        return value
+    try:
+        return array(typecode, value)
+    except (TypeError, OverflowError):
+        return value  # not what was asked for, and better than nothing
 
 
 def _sum(usages: Iterable[Usage | None]) -> Usage | None:

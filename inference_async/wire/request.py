@@ -6,6 +6,7 @@ Everything that can be wrong with what the caller gave is found here, before any
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,11 @@ from ..errors import ConfigurationError, UnknownOptionError
 from ..types import (
     UNSET,
     AssistantMessage,
+    ChatCompletion,
     ChatOptions,
     ChatRequest,
     DeveloperMessage,
+    JSONSchemaFormat,
     Messages,
     SystemMessage,
     ToolMessage,
@@ -38,6 +41,7 @@ __all__ = [
     "chat_call",
     "check_extra_mode",
     "check_header",
+    "check_numbers",
     "check_options",
     "checked_extra",
     "checked_headers",
@@ -62,6 +66,14 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 """What other clients call it, and where it goes here."""
 
 _MODES: Final = ("pass-through", "drop", "error")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, section 5.6.2)."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_FRAMING: Final = ("content-length", "transfer-encoding")
+_HALF: Final = re.compile("[\ud800-\udfff]")
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _PATH: Final = re.compile(r"/?[A-Za-z0-9%._~!$&'()*+,;=@-]+(/[A-Za-z0-9%._~!$&'()*+,;=:@-]*)*")
 """A relative path without a query (RFC 3986, section 3.3); a colon in its first segment would make it a URL."""
 
@@ -75,7 +87,7 @@ class Secret(str):
         return "'[secret]'"
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     """One HTTP request; the credential is added to it last, in `net/session.py`.
 
     Attributes:
@@ -88,6 +100,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: bytes = b""
     any_success: bool = False
+
+    def __repr__(self) -> str:
+        # Without query and body, which may hold a key and the prompt.
+        return f"<{type(self).__name__} {self.method} {self.url.partition('?')[0]}>"
 
 
 def chat_call(
@@ -118,12 +134,14 @@ def chat_call(
     check_options(options)
     given = {name: value for name, value in options.items() if value is not UNSET}
     has_extra = not given.keys() <= MODELS_OPTIONS
-    if stream and endpoint.ask_for_usage:
-        given.setdefault("stream_options", {"include_usage": True})
+    if stream and endpoint.ask_for_usage and "stream_options" not in options:
+        given["stream_options"] = {"include_usage": True}
     if "response_format" in given:
         given["response_format"] = _format(given["response_format"])
-    if isinstance(given.get("tools"), Sequence) and not given["tools"]:
-        del given["tools"]  # no tools is what the caller means; an empty list is what the service refuses
+    if given.get("tools") is not None:
+        given["tools"] = _tools(given["tools"])
+        if not given["tools"]:
+            del given["tools"]  # no tools is what the caller means; an empty list is what the service refuses
     request = ChatRequest(messages=_messages(messages), stream=True if stream else UNSET, **given)
     return json_call(
         endpoint,
@@ -190,21 +208,21 @@ def raw_call(
     Raises:
         ConfigurationError: something in it cannot be sent.
     """
-    if not isinstance(cast("object", method), str) or not method.isalpha() or not method.isascii():
-        raise ConfigurationError(f"got method={method!r}, expected one such as 'GET' or 'POST'")
+    if not isinstance(cast("object", method), str) or method.upper() not in _METHODS:
+        raise ConfigurationError(f"got method={method!r}, expected one of {', '.join(_METHODS)}")
     if not isinstance(cast("object", path), str) or not _PATH.fullmatch(path):
         raise ConfigurationError(
             f"got path={path!r}, expected one below {endpoint.base}, such as 'embeddings'; a query goes in params="
         )
-    if any(step in (".", "..") for step in unquote(path).split("/")):  # servers may read dots that are escaped
-        raise ConfigurationError(f"got path={path!r}, which leads out of {endpoint.base}")
+    if _BAD_ESCAPE.search(path) or any(step in (".", "..") for step in re.split(r"[/\\]", unquote(path))):
+        raise ConfigurationError(f"got path={path!r}, which leads out of {endpoint.base}, or is escaped badly")
     if json is not UNSET and body:
         raise ConfigurationError("got both json= and body=, expected one of them")
     if not isinstance(cast("object", body), bytes):
         raise ConfigurationError(f"got a body of type {type(body).__name__}, expected bytes; a value goes in json=")
     sent = {"accept": "application/json"}
     if json is not UNSET:
-        _check_numbers("json", json)
+        check_numbers("json", json)
         body = _in_json(encode, _in_json(plain, json))
         sent["content-type"] = "application/json"
     sent.update(checked_headers(headers, endpoint))
@@ -243,7 +261,7 @@ def check_options(options: Mapping[str, Any], *, known: frozenset[str] = _OPTION
     for name, value in options.items():
         if name not in known:
             raise UnknownOptionError(f"got an unknown option {name!r}{_what_is_meant(name, known)}")
-        _check_numbers(name, value)
+        check_numbers(name, value)
 
 
 def check_extra_mode(mode: object) -> None:
@@ -262,16 +280,31 @@ def check_header(name: object, value: object) -> None:
     Raises:
         ConfigurationError: see above.
     """
-    if not isinstance(name, str) or not name or not name.isascii() or any(c in name for c in " \r\n\t:\0"):
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise ConfigurationError(f"got a header name {name!r}, expected letters, digits and dashes")
+    if name.lower() in _FRAMING:
+        raise ConfigurationError(f"got the header {name!r}, which the transport sets by what it sends")
     if not isinstance(value, str):
         raise ConfigurationError(f"got a value of type {type(value).__name__} for the header {name!r}, expected text")
-    if any(c in value for c in "\r\n\0"):
-        raise ConfigurationError(f"got a line break in the value of the header {name!r}, expected one line")
+    if _CONTROL.search(value):
+        raise ConfigurationError(f"got a line break or control character in the value of the header {name!r}")
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
         raise ConfigurationError(f"got non-Latin characters in the value of the header {name!r}") from None
+
+
+def _meant_by(message: object) -> str:
+    if isinstance(message, ChatCompletion):
+        return "; its .message is one"
+    return "; was an `await` forgotten?" if _is_unawaited(message) else ""
+
+
+def _is_unawaited(value: object) -> bool:
+    """Whether a value is one that should have been awaited; it never will be now, and Python need not warn of it."""
+    if inspect.iscoroutine(value):
+        value.close()
+    return inspect.isawaitable(value)
 
 
 def _what_is_meant(name: str, known: frozenset[str]) -> str:
@@ -286,11 +319,12 @@ def _what_is_meant(name: str, known: frozenset[str]) -> str:
     return f"{meant} fields outside the specification go in extra={{{name!r}: ...}}"
 
 
-def _check_numbers(place: str, value: Any) -> None:
-    """Refuse what JSON has no number for.
+def check_numbers(place: str, value: Any) -> None:
+    """Refuse what JSON cannot say and an encoder would say otherwise.
 
     Raises:
-        ConfigurationError: a NaN or an infinity, at any depth, or a value that holds itself.
+        ConfigurationError: a NaN, an infinity, bytes, or something not awaited, at any depth, or a value that holds
+            itself.
     """
     try:
         _walk_numbers(place, value)
@@ -299,7 +333,9 @@ def _check_numbers(place: str, value: Any) -> None:
 
 
 def _walk_numbers(place: str, value: Any) -> None:
-    """NaN and the infinities would go out as null, which says something else."""
+    """NaN and the infinities would go out as null, and bytes as base64: both say something else."""
+    if value is None or isinstance(value, str | int):
+        return
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ConfigurationError(f"got {value} in {place}, expected a finite number")
@@ -309,14 +345,44 @@ def _walk_numbers(place: str, value: Any) -> None:
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             _walk_numbers(f"{place}.{name}", getattr(value, name))
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | set | frozenset):
         for index, item in enumerate(cast("Sequence[Any]", value)):
             _walk_numbers(f"{place}[{index}]", item)
+    elif isinstance(value, bytes | bytearray | memoryview):
+        raise ConfigurationError(f"got bytes in {place}, expected text")
+    elif _is_unawaited(value):
+        raise ConfigurationError(f"got something to be awaited in {place}: was an `await` forgotten?")
+
+
+def _tools(given: Any) -> list[Any]:
+    """Tools as they go out; what has a ``definition``, such as a function under `tool`, stands for it."""
+    if not isinstance(given, list | tuple):
+        raise ConfigurationError(f"got tools of type {type(given).__name__}, expected a list of tools")
+    tools: list[Any] = []
+    for index, row in enumerate(cast("list[Any]", given)):
+        definition: Any = getattr(row, "definition", row)
+        if not isinstance(definition, msgspec.Struct) and not is_mapping(definition):
+            what = "run_tools() takes plain functions, @tool makes a tool of one" if callable(row) else "see @tool"
+            raise ConfigurationError(
+                f"got tools[{index}] of type {type(row).__name__}, expected a tool or its definition; {what}"
+            )
+        tools.append(definition)
+    return tools
+
+
+_FORMATS: Final = ("text", "json_object")
 
 
 def _format(given: Any) -> Any:
     """A ``response_format`` as it goes out; a name stands for the object of that type."""
+    if isinstance(given, JSONSchemaFormat):
+        return {"type": "json_schema", "json_schema": plain(given)}
     if isinstance(given, str):
+        if given not in _FORMATS:
+            raise ConfigurationError(
+                f"got response_format={given!r}, expected 'text', 'json_object', or an object of another type; for a "
+                "schema, say response_type= or pass a JSONSchemaFormat"
+            )
         return {"type": given}
     if isinstance(given, type):
         raise ConfigurationError(f"got response_format={given.__name__}, a type; say response_type={given.__name__}")
@@ -328,7 +394,10 @@ def _checked_params(params: object) -> tuple[tuple[str, str], ...]:
         return ()
     if not is_mapping(params):
         raise ConfigurationError(f"got params of type {type(params).__name__}, expected a mapping of names to values")
-    return tuple((str(name), str(value)) for name, value in params.items())
+    rows = tuple((str(name), str(value)) for name, value in params.items())
+    if any(_HALF.search(text) for row in rows for text in row):
+        raise ConfigurationError("got params with half of a surrogate pair, expected text")
+    return rows
 
 
 def checked_extra(extra: object, *, owned: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -347,12 +416,12 @@ def checked_extra(extra: object, *, owned: tuple[str, ...] = ()) -> dict[str, An
             raise ConfigurationError(f"got a request that JSON cannot say: a name in extra= is {name!r}, not text")
         if name in owned:
             raise ConfigurationError(f"got {name!r} in extra=, which would overwrite what the call itself decides")
-    _check_numbers("extra", fields)
+    check_numbers("extra", fields)
     return fields
 
 
 def _body(request: Any, extra: dict[str, Any]) -> bytes:
-    return _in_json(encode, {**_in_json(plain, request), **extra} if extra else request)
+    return _in_json(encode, {**_in_json(plain, request), **_in_json(plain, extra)} if extra else request)
 
 
 def _in_json(step: Callable[[Any], T], value: Any) -> T:
@@ -382,16 +451,17 @@ def _messages(messages: Any) -> list[Any]:
 def _message(message: Any, index: int) -> Any:
     if isinstance(message, str):
         return {"role": "user", "content": message}
+    if not isinstance(message, _MESSAGE_TYPES) and not is_mapping(message):
+        raise ConfigurationError(
+            f"got messages[{index}] of type {type(message).__name__}, expected text, a message or a dict"
+            + _meant_by(message)
+        )
+    check_numbers(f"messages[{index}]", message)
     if isinstance(message, AssistantMessage):
         # Content goes out even when it is null: beside tool calls, hosts insist on the key.
-        return {"role": "assistant", "content": message.content, **plain(message)}
+        return {"role": "assistant", "content": message.content, **_in_json(plain, message)}
     if isinstance(message, _MESSAGE_TYPES):
         return message
-    given: object = message
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(
-            f"got messages[{index}] of type {type(given).__name__}, expected text, a message or a dict"
-        )
     if "role" not in message:
         raise ConfigurationError(f"got no role in messages[{index}], expected one of {', '.join(ROLES)}")
     role: Any = message["role"]
@@ -400,5 +470,4 @@ def _message(message: Any, index: int) -> Any:
         near = [_ROLES_ELSEWHERE[role]] if isinstance(role, str) and role in _ROLES_ELSEWHERE else near
         meant = f": did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(ROLES)}{meant}")
-    _check_numbers(f"messages[{index}]", message)
     return _in_json(plain, dict(message))  # a dict may hold Structs, such as the tool calls of an answer

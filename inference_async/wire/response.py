@@ -20,7 +20,9 @@ import msgspec
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
 from ..types import ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..types.base import is_array, is_object
+from ..types.chat import folded_reason
 from ..types.safety import results_in
+from .accumulate import name_calls
 from .codec import DecodeFailure, decode_completion, decode_embeddings, decode_json, lenient
 
 __all__ = [
@@ -76,17 +78,23 @@ def completion_from(
     """
     try:
         completion = decode_completion(body)
-        if completion.choices:
-            return completion
     except DecodeFailure:
-        pass
-    reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
-    return _slowly(body, ChatCompletion, "choices", "chat completion", reply)
+        completion = ChatCompletion()
+    if not completion.choices:
+        reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+        completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply)
+    if len(completion.choices) > 1:
+        completion.choices.sort(key=lambda choice: choice.index)
+    for choice in completion.choices:
+        if choice.message.tool_calls:
+            name_calls(choice.message.tool_calls)
+    return completion
 
 
-def filter_error(completion: ChatCompletion, *, url: str) -> ContentFilterError | None:
+def filter_error(completion: ChatCompletion, *, url: str, secrets: tuple[str, ...] = ()) -> ContentFilterError | None:
     """The error for an answer that content safety cut, for those who asked for one; None if it cut none."""
-    cut = next((choice for choice in completion.choices if choice.finish_reason == "content_filter"), None)
+    reasons = ((choice, folded_reason(choice.finish_reason)) for choice in completion.choices)
+    cut = next((choice for choice, reason in reasons if reason == "content_filter"), None)
     if cut is None:
         return None
     hits = ", ".join(cut.content_filter.filtered)
@@ -98,7 +106,7 @@ def filter_error(completion: ChatCompletion, *, url: str) -> ContentFilterError 
         completion=completion,
         status=meta.status,
         code="content_filter",
-        headers=meta.headers,
+        headers={name: redact(value, secrets) for name, value in meta.headers.items()},
         url=without_query(url),
         request_id=meta.request_id,
     )
@@ -132,8 +140,11 @@ def model_info_from(
         APIStatusError: the body is an error all the same.
         InvalidResponseError: it is neither.
     """
-    reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
-    return _slowly(body, ModelInfo, None, "description of a model", reply)
+    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    info = _slowly(body, ModelInfo, None, "description of a model", reply)
+    if not (info.model_name or info.model_type):
+        raise not_an_answer("JSON that is no description of a model", expected="description of a model", **reply)
+    return info
 
 
 def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[str, Any]) -> T:
@@ -393,7 +404,7 @@ def _advice(
             f"redirects are not followed, so that the key and the prompt stay with one host; this one leads to {host}"
         )
     if filtered:
-        hits = [name for name, result in (found.categories or {}).items() if _hit(result)]
+        hits = ContentFilterResults(found.categories).filtered
         return "content safety refused the prompt" + (f" for {', '.join(hits)}" if hits else "")
     if status == 400 and "xtra parameters" in found.message:
         return "extra_mode='pass-through' hands them to the model, extra_mode='drop' leaves them out"
@@ -419,7 +430,7 @@ _ADVICE: Final[Mapping[int, str]] = {
     404: "check the endpoint and the deployment's name",
     405: "the route does not fit the model: is it a chat model?",
     413: "the request is too large",
-    422: "this model does not support the parameter: leave it out, or use another model",
+    422: "this model does not take the parameter, or not that value: mend it, leave it out, or use another model",
     429: "slow down, or ask for more quota",
 }
 
@@ -429,10 +440,6 @@ def _host_of(url: str) -> str:
         return urlsplit(url).netloc.rpartition("@")[2] or "no host at all"
     except ValueError:
         return "no host at all"
-
-
-def _hit(result: Any) -> bool:
-    return is_object(result) and bool(result.get("filtered"))
 
 
 def _filled(value: Any) -> bool:

@@ -45,17 +45,18 @@ class ThinkSplitter:
         """The next piece of text; what is certain of it and of what was held back."""
         text = self._held + text
         pieces: list[Piece] = []
+        start = 0
         while True:
             tag = _CLOSE if self._inside else _OPEN
-            before, found, after = text.partition(tag)
-            if not found:
+            at = text.find(tag, start)
+            if at < 0:
                 break
-            self._put(pieces, before)
+            self._put(pieces, text[start:at])
             self._inside = not self._inside
-            text = after
-        held = _unfinished(text, tag)
-        self._held = text[len(text) - held :]
-        self._put(pieces, text[: len(text) - held])
+            start = at + len(tag)
+        end = len(text) - _unfinished(text, start, tag)
+        self._held = text[end:]
+        self._put(pieces, text[start:end])
         return pieces
 
     def close(self) -> list[Piece]:
@@ -83,9 +84,9 @@ def split_think(text: str) -> tuple[str, str]:
     return reasoning.strip(), "".join(piece.text for piece in pieces if piece.kind == "text").strip()
 
 
-def _unfinished(text: str, tag: str) -> int:
-    """How many characters at the end of the text may be the beginning of the tag."""
-    for size in range(min(len(tag) - 1, len(text)), 0, -1):
+def _unfinished(text: str, start: int, tag: str) -> int:
+    """How many characters at the end of the text, from `start` on, may be the beginning of the tag."""
+    for size in range(min(len(tag) - 1, len(text) - start), 0, -1):
         if text.endswith(tag[:size]):
             return size
     return 0

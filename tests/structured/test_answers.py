@@ -277,9 +277,10 @@ def test_a_long_value_is_not_repeated_in_full() -> None:
     assert len(message) < 600
 
 
-def test_a_defect_of_the_class_itself_is_not_the_models() -> None:
-    with pytest.raises(KeyError, match="a defect"):
+def test_what_the_class_itself_raises_loses_no_answer() -> None:
+    with pytest.raises(Mismatch, match="the type itself refused it: KeyError: 'a defect") as caught:
         AnswerType.of(Even).decode('{"n": 4}')
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_a_mismatch_is_a_value_error_and_pickles() -> None:

@@ -18,7 +18,7 @@ IMAGES: dict[str, tuple[bytes, str]] = {
     "gif 87a": (b"GIF87a\1\0", "image/gif"),
     "gif 89a": (b"GIF89a\1\0", "image/gif"),
     "webp": (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
-    "bmp": (b"BM\x46\0\0\0", "image/bmp"),
+    "bmp": (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0", "image/bmp"),
     "tiff little-endian": (b"II*\0\x08\0", "image/tiff"),
     "tiff big-endian": (b"MM\0*\0\0", "image/tiff"),
     "heic": (b"\0\0\0\x18ftypheic\0\0", "image/heic"),

@@ -140,7 +140,8 @@ def test_extra_of_a_message_goes_out_at_its_old_place() -> None:
             id="thinking is not text",
         ),
         pytest.param([{"type": "text", "text": None}, {"type": "text"}], "", id="text null or missing"),
-        pytest.param(["a", 1, None, {"text": "b"}], "", id="not parts"),
+        pytest.param(["a", "b"], "ab", id="parts that are mere text"),
+        pytest.param([1, None, {"text": "b"}, ["c"]], "", id="not parts"),
         pytest.param([{"type": "text", "text": 5}, {"type": "text", "text": "a"}], "a", id="text that is none"),
     ],
 )
@@ -218,7 +219,7 @@ ANSWER = {"type": "text", "text": "Hi"}
             id="thoughts that are none",
         ),
         pytest.param(
-            AssistantMessage(content=[{"type": "thinking", "thinking": [{"type": "text", "text": 5}, "x"]}]),
+            AssistantMessage(content=[{"type": "thinking", "thinking": [{"type": "text", "text": 5}, 6]}]),
             "",
             id="pieces of thought that are none",
         ),

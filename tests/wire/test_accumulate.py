@@ -24,6 +24,7 @@ from inference_async.types import (
     ToolCallDelta,
     Usage,
 )
+from inference_async.wire import accumulate
 from inference_async.wire.accumulate import Accumulator
 from inference_async.wire.codec import decode_json, encode, lenient
 
@@ -125,7 +126,7 @@ CALLS: Final[dict[str, tuple[list[list[dict[str, Any]]], Expected]]] = {
     "index starts at 1": ([[call("{}", name="f", index=1, id="a")]], [("a", "f", "{}")]),
     "one id for two indices": (
         [[call('{"x":1}', name="f", index=0, id="a")], [call('{"x":2}', name="f", index=1, id="a")]],
-        [("a", "f", '{"x":1}'), ("a", "f", '{"x":2}')],
+        [("a", "f", '{"x":1}'), ("call_0", "f", '{"x":2}')],
     ),
     "id, type and name repeated on every delta": (
         [
@@ -1120,3 +1121,46 @@ def test_the_filter_of_the_prompt_comes_first_and_stays(key: str) -> None:
     rows = [{"prompt_index": 0, "content_filter_results": {"jailbreak": {"filtered": False, "detected": True}}}]
     whole = fold([{"id": "", "choices": [], key: rows}, delta(content="a"), delta(finish="stop") | {key: None}])
     assert whole.completion.prompt_filter.detected == ("jailbreak",)
+
+
+def test_parts_and_then_text_are_joined_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that thinks in a part and then speaks in text: the text is joined once, not again with each piece."""
+    whole = fold([delta(content=[{"type": "text", "text": "a"}]), *[delta(content="x") for _ in range(5000)]])
+    asked: list[Any] = []
+    real = accumulate._is_text
+
+    def is_text(part: Any) -> bool:
+        asked.append(part)
+        return real(part)
+
+    monkeypatch.setattr(accumulate, "_is_text", is_text)
+    assert whole.completion.message.content == [{"type": "text", "text": "a" + "x" * 5000}]
+    assert len(asked) == 1
+
+
+def test_reasoning_details_come_in_pieces() -> None:
+    def piece(text: str) -> dict[str, Any]:
+        return delta(reasoning_details=[{"type": "reasoning.text", "text": text}])
+
+    whole = Accumulator()
+    assert whole.add(chunk(piece("one "))), "it is a sign of life"
+    earlier = whole.completion
+    whole.add(chunk(piece("two")))
+    assert whole.completion.reasoning == "one two"
+    assert earlier.reasoning == "one "
+    assert whole.completion.message.extra["reasoning_details"][1] == {"type": "reasoning.text", "text": "two"}
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "CONTENT_FILTER", "safety"])
+def test_a_late_cut_in_any_spelling(reason: str) -> None:
+    offsets = {"check_offset": 12, "start_offset": 10, "end_offset": 20}
+    whole = fold(
+        [
+            delta(content="abcdef"),
+            {"choices": [{"index": 0, "content_filter_offsets": {**offsets, "check_offset": 10}}]},
+            {"choices": [{"index": 0, "finish_reason": reason, "content_filter_offsets": offsets}]},
+        ]
+    )
+    assert whole.retract_from == 2
+    assert whole.completion.choices[0].retract_from == 2
+    assert whole.completion.finish_reason == reason, "as the host spells it"

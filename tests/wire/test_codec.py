@@ -396,7 +396,7 @@ def test_a_star_of_the_callers_own_data_stays(value: dict[str, Any]) -> None:
         pytest.param(b"[DONE]", id="end mark"),
         pytest.param(b'{"id":"a"}{}', id="glued"),
         pytest.param(b'{"id":"\xff"}', id="invalid UTF-8"),
-        pytest.param(b'{"id":"\\ud800"}', id="lone surrogate"),
+        pytest.param(b'{"id":"\\ud800"', id="lone surrogate, cut"),
         pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
         pytest.param(b"[" * 100_000, id="deep, cut"),
         pytest.param(b"[" * 100_000 + b"]" * 100_000, id="deep arrays"),
@@ -642,3 +642,25 @@ def test_the_wire_cannot_say_what_was_checked() -> None:
     )
     assert completion.choices[0].checked is None
     assert completion.choices[0].retract_from is None
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        pytest.param(rb'{"a": "x\ud83d"}', "x\ufffd", id="the first half"),
+        pytest.param(rb'{"a": "\ude00x"}', "\ufffdx", id="the second half"),
+        pytest.param(rb'{"a": "\ud83d\ude00"}', "\U0001f600", id="both"),
+        pytest.param(rb'{"a": "\ud83d", "b": "\u00e9"}', "\ufffd", id="beside what is in order"),
+    ],
+)
+def test_half_a_surrogate_pair_is_replaced(data: bytes, text: str) -> None:
+    assert decode_json(data)["a"] == text
+
+
+def test_log_probabilities_without_end_are_set_aside_as_a_whole() -> None:
+    rows = [{"token": "a", "logprob": -1.0, "top_logprobs": {"a": -1.0}} for _ in range(100)]
+    obj = {"choices": [{"index": 0, "message": {"content": "hi"}, "logprobs": {"content": rows}}]}
+    choice = lenient(obj, ChatCompletion).choices[0]
+    assert choice.message.content == "hi"
+    assert choice.logprobs is None
+    assert choice.extra["logprobs"] == {"content": rows}, "as it was sent"

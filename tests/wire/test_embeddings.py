@@ -247,8 +247,8 @@ def test_numbers_that_json_cannot_say() -> None:
         pytest.param(ImageEmbeddingInput(IMAGE, "t"), [{"image": IMAGE, "text": "t"}], id="a Struct with text"),
         pytest.param({"image": IMAGE, "text": "t"}, [{"image": IMAGE, "text": "t"}], id="a dict"),
         pytest.param(
-            (IMAGE, {"image": "b", "x": 1}, ImageEmbeddingInput("c")),
-            [{"image": IMAGE}, {"image": "b", "x": 1}, {"image": "c"}],
+            (IMAGE, {"image": "data:b", "x": 1}, ImageEmbeddingInput("https://c")),
+            [{"image": IMAGE}, {"image": "data:b", "x": 1}, {"image": "https://c"}],
             id="all of them",
         ),
     ],
@@ -268,6 +268,11 @@ def test_images(given: Any, expected: list[Any]) -> None:
         pytest.param(b"\x89PNG", "images of type bytes.*ImageEmbeddingInput.load", id="bytes"),
         pytest.param([b"\x89PNG"], "image of type bytes at 0", id="a list of bytes"),
         pytest.param([IMAGE, None], "image of type NoneType at 1", id="None at 1"),
+        pytest.param("map.png", r"no image at 0, .*load\(path\)", id="a path"),
+        pytest.param({"text": "x"}, "no image at 0", id="no image in it"),
+        pytest.param({"image": b"abc"}, r"bytes in input\[0\].image", id="bytes in it"),
+        pytest.param(ImageEmbeddingInput(5), "no image at 0", id="a number"),  # type: ignore[arg-type]  # what is tested
+        pytest.param({"image": "data:x", "n": float("nan")}, r"nan in input\[0\].n", id="no number"),
     ],
 )
 def test_images_refused(given: Any, words: str) -> None:
@@ -329,7 +334,7 @@ def test_not_arranged(rows: list[tuple[int, Any]], count: int, words: str) -> No
         pytest.param("float", [0.5], [0.5], id="numbers, asked for"),
         pytest.param("base64", packed("f", 0.5, -1.0), array("f", [0.5, -1.0]), id="base64"),
         pytest.param(None, packed("f", 0.5, -1.0), array("f", [0.5, -1.0]), id="base64, unasked"),
-        pytest.param("base64", [0.5], [0.5], id="numbers from a host without base64"),
+        pytest.param("base64", [0.5], array("f", [0.5]), id="numbers from a host without base64"),
         pytest.param("base64", "", array("f"), id="no numbers"),
         pytest.param("int8", [-128, 127], array("b", [-128, 127]), id="int8"),
         pytest.param("uint8", [0, 255], array("B", [0, 255]), id="uint8"),
@@ -469,3 +474,27 @@ def test_usage_is_the_sum(usages: list[Usage | None], expected: Usage | None) ->
 )
 def test_kind(said: str, kind: str) -> None:
     assert ModelInfo(model_type=said).kind == kind
+
+
+@pytest.mark.parametrize("vector", [[], ["a"], [None], [[1.0]], [1.0, "NaN"]], ids=repr)
+def test_a_vector_of_something_else(vector: Any) -> None:
+    with pytest.raises(ValueError, match="a vector that"):
+        arranged(result((0, vector)), 1, None)
+
+
+def test_vectors_as_plain_data() -> None:
+    found = arranged(result((0, packed("f", 0.5))), 1, "base64")
+    assert json.loads(json.dumps(found.to_dict()))["data"][0]["embedding"] == [0.5]
+
+
+def test_reprs_without_the_numbers() -> None:
+    found = result((0, [0.5] * 1000), (1, [0.5] * 1000))
+    assert "2 x 1000 numbers" in repr(found)
+    assert repr(found.data[1]) == "<Embedding 1: 1000 numbers>"
+    assert len(repr(found)) < 200
+
+
+@pytest.mark.parametrize("given", [[True], [[]], [["a"]], memoryview(b"hi"), [1, "a"]], ids=repr)
+def test_inputs_that_are_neither_text_nor_tokens(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="got an input of type"):
+        text_inputs(given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Final
 
 import msgspec
@@ -97,7 +97,6 @@ def test_smallest_stream(endpoint: Endpoint, expected: dict[str, Any]) -> None:
         ({"stream_options": {"include_usage": False}}, {"include_usage": False}),
         ({"stream_options": {"include_obfuscation": False}}, {"include_obfuscation": False}),
         ({"stream_options": None}, None),
-        ({"stream_options": UNSET}, {"include_usage": True}),
     ],
     ids=str,
 )
@@ -272,11 +271,15 @@ def test_numbers_that_json_cannot_say(where: Any, value: float) -> None:
         made(**where(value))
 
 
+def test_stream_options_may_be_left_out() -> None:
+    assert "stream_options" not in body(stream=True, options={"stream_options": UNSET})
+
+
 @pytest.mark.parametrize(
     "more",
     [
         pytest.param({"options": {"metadata": {"a": object()}}}, id="object in an option"),
-        pytest.param({"options": {"tools": (x for x in "ab")}}, id="generator"),
+        pytest.param({"options": {"metadata": {"a": (x for x in "ab")}}}, id="generator"),
         pytest.param({"options": {"user": "a\ud800"}}, id="lone surrogate in an option"),
         pytest.param({"extra": {"a": object()}}, id="object in extra"),
         pytest.param({"extra": {"a": "\ud800"}}, id="lone surrogate in extra"),
@@ -793,3 +796,88 @@ def test_raw_json_that_holds_itself() -> None:
     value.append(value)
     with pytest.raises(ConfigurationError, match="nested too deeply"):
         raw_call(V1, "POST", "x", json=value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What an encoder would say otherwise, and what is meant
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        pytest.param([UserMessage(b"hi")], r"bytes in messages\[0\].content", id="bytes in a Struct"),  # type: ignore[arg-type]
+        pytest.param([{"role": "user", "content": b"hi"}], r"bytes in messages\[0\].content", id="bytes in a dict"),
+        pytest.param([UserMessage([{"type": "x", "v": float("nan")}])], "nan in messages", id="nan in a part"),
+        pytest.param([UserMessage([{"type": "x", "v": {float("inf")}}])], "inf in messages", id="inf in a set"),
+        pytest.param([ChatCompletion()], "its .message is one", id="a completion"),
+    ],
+)
+def test_messages_that_would_go_out_as_something_else(messages: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        made(messages)
+
+
+def test_a_forgotten_await_is_told() -> None:
+    async def load() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="was an `await` forgotten"):
+        made([load()])
+    with pytest.raises(ConfigurationError, match="was an `await` forgotten"):
+        made([UserMessage([load()])])  # type: ignore[list-item]  # what is tested
+
+
+def test_a_message_that_holds_itself() -> None:
+    content: list[Any] = []
+    content.append(content)
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        made([AssistantMessage(content=content)])
+
+
+def test_extra_takes_what_an_answer_did_not_know() -> None:
+    sent_extra = body(extra={"prev": AssistantMessage("hi", unknown_fields={"mood": "calm"})})["prev"]
+    assert sent_extra == {"role": "assistant", "content": "hi", "mood": "calm"}
+
+
+def test_what_has_a_definition_is_a_tool() -> None:
+    definition = ToolDefinition(FunctionDefinition("f"))
+    tools = body(options={"tools": [SimpleNamespace(definition=definition), definition]})["tools"]
+    assert tools[0] == tools[1] == {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("tools", "words"),
+    [
+        (made, "tools of type function, expected a list"),
+        ("a", "tools of type str, expected a list"),
+        ([made], r"tools\[0\] of type function, .* run_tools\(\) takes plain functions"),
+        ([ToolDefinition(FunctionDefinition("f")), 5], r"tools\[1\] of type int"),
+    ],
+    ids=["a function", "text", "a function in a list", "a number"],
+)
+def test_what_is_no_tool(tools: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        made(options={"tools": tools})
+
+
+def test_response_format_of_no_kind() -> None:
+    with pytest.raises(ConfigurationError, match="expected 'text', 'json_object'"):
+        made(options={"response_format": "json"})
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding"])
+def test_headers_that_are_the_transports(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="which the transport sets"):
+        made(headers={name: "5"})
+
+
+@pytest.mark.parametrize("value", ["a\x0bb", "a\x7fb", "\x1b[31m"], ids=repr)
+def test_control_characters_in_a_header(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="control character"):
+        made(headers={"x-a": value})
+    with pytest.raises(ConfigurationError, match="got a header name"):
+        made(headers={f"x{value}": "a"})
+
+
+def test_a_call_shows_neither_query_nor_prompt() -> None:
+    shown = repr(made("the prompt", Endpoint.parse("https://h.example/v1?key=secret-7")))
+    assert shown == "<Call POST https://h.example/v1/chat/completions>"

@@ -163,7 +163,12 @@ SHAPES: Final[dict[str, Row]] = {
             "message": "One of the parameters contain invalid values.",
         },
         UnprocessableEntityError,
-        ("One of the parameters contain invalid values", "response_format", "json_object", "does not support"),
+        (
+            "One of the parameters contain invalid values",
+            "response_format",
+            "json_object",
+            "does not take the parameter",
+        ),
         "parameter_not_supported",
         param="response_format",
     ),
@@ -1007,3 +1012,41 @@ def test_the_filter_of_a_refused_prompt_has_the_one_shape() -> None:
     assert isinstance(found, ContentFilterError)
     assert found.content_filter == ContentFilterResults(CUT)
     assert found.completion is None
+
+
+def test_choices_come_in_their_order() -> None:
+    rows = [{"index": 1, "message": {"content": "second"}}, {"index": 0, "message": {"content": "first"}}]
+    whole = completion_from(
+        status=200, headers={}, body=json.dumps({"choices": rows}).encode(), url="https://h.example"
+    )
+    assert [choice.index for choice in whole.choices] == [0, 1]
+    assert whole.text == "first"
+
+
+def test_calls_without_an_id_of_their_own_get_one() -> None:
+    calls = [{"id": name, "function": {"name": "f", "arguments": "{}"}} for name in ("", None, "a", "a", "call_0")]
+    body = json.dumps({"choices": [{"message": {"tool_calls": calls}}]}).encode()
+    whole = completion_from(status=200, headers={}, body=body, url="https://h.example")
+    assert [call.id for call in whole.tool_calls] == ["call_1", "call_2", "a", "call_3", "call_0"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"object": "list", "data": []}'])
+def test_any_json_is_no_description_of_a_model(body: bytes) -> None:
+    with pytest.raises(InvalidResponseError, match="no description of a model"):
+        model_info_from(status=200, headers={}, body=body, url="https://h.example/info")
+
+
+def test_a_filter_error_repeats_no_secret() -> None:
+    whole = ChatCompletion(choices=[Choice(finish_reason="CONTENT_FILTER")])
+    whole.meta = ResponseMeta(headers={"x-echo": "key secret-7 is fine"})
+    error = filter_error(whole, url="https://h.example/v1?key=secret-7", secrets=("secret-7",))
+    assert error is not None
+    assert error.headers == {"x-echo": "key [secret] is fine"}
+    assert "secret-7" not in str(error)
+
+
+def test_a_blocklist_that_matched_is_named() -> None:
+    inner = {"content_filter_result": {"custom_blocklists": [{"id": "x", "filtered": True}]}}
+    body = json.dumps({"error": {"code": "content_filter", "message": "no", "innererror": inner}}).encode()
+    error = error_from(status=400, headers={}, body=body, url="https://h.example")
+    assert "refused the prompt for custom_blocklists" in str(error)
