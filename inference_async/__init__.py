@@ -223,4 +223,4 @@ if not TYPE_CHECKING:  # or the checkers would believe in any name at all
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

@@ -742,6 +742,7 @@ class InferenceClient:
         await self.aclose()
 
     async def __aenter__(self) -> Self:
+        self._session.check_open()
         return self
 
     async def __aexit__(

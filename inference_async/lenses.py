@@ -107,4 +107,4 @@ class PartialStream(_Lens):
         value = self._reader.value
         if self._within is None:
             return value
-        return value.get(self._within, UNSET) if is_object(value) else UNSET
+        return value.get(self._within, UNSET) if is_object(value) else value

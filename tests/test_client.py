@@ -383,6 +383,14 @@ async def test_a_closed_client_says_so(name: str) -> None:
             await client.stream("hi").final()
 
 
+async def test_a_closed_client_is_not_entered() -> None:
+    client, _ = with_transport()
+    await client.aclose()
+    with pytest.raises(ClientClosedError, match="the client is closed"):
+        async with client:
+            pass
+
+
 async def test_a_callers_session_is_used_and_not_closed() -> None:
     client, server = await once()
     async with server, aiohttp.ClientSession(headers={"x-mine": "1"}, raise_for_status=True) as session:

@@ -125,9 +125,17 @@ class Session:
             ClientClosedError: it was closed.
             WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
         """
+        self.check_open()
+        return Deadlines(timeouts, now=self.check_loop().time())
+
+    def check_open(self) -> None:
+        """Check that the client was not closed.
+
+        Raises:
+            ClientClosedError: it was.
+        """
         if self.closed:
             raise ClientClosedError("the client is closed; make a new one, or keep it open as long as it is needed")
-        return Deadlines(timeouts, now=self.check_loop().time())
 
     def check_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop, which the first call binds the client to.

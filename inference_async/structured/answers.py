@@ -4,7 +4,7 @@ Models put things around their JSON even when told not to. White space, a byte o
 are taken off; nothing else is forgiven, for what is guessed into shape is no longer what the model said.
 
 An answer must be an object. A type that is none (a list, a number, a union) travels under the one property ``value``
-and is taken out again.
+and is taken out again; an answer without that property, which is the value itself, will do as well.
 """
 
 from __future__ import annotations
@@ -67,15 +67,18 @@ class AnswerType(Generic[T]):
     Attributes:
         name: the type's name in the 64 characters the service allows, such as ``City`` or ``list_City``.
         format: the ``response_format`` as it goes out. It is shared: copy it before you change it.
+        title: the type as people write it, such as ``list[City]``.
         within: the property under which a value that is no object travels; None for an object, which is the whole.
     """
 
-    __slots__ = ("_decode", "format", "name", "within")
+    __slots__ = ("_decode", "_decode_bare", "format", "name", "title", "within")
 
     def __init__(self, hint: Any) -> None:
         schema, is_wrapped = answer_schema(hint)
         self.within = "value" if is_wrapped else None
-        self._decode = _decoder(_wrapper(hint) if is_wrapped else hint)
+        self._decode_bare = _decoder(hint)
+        self._decode = _decoder(_wrapper(hint)) if is_wrapped else self._decode_bare
+        self.title = name_of(hint)
         self.name = re.sub(r"[^A-Za-z0-9_-]+", "_", name_of(hint)).strip("_")[:_MAX_NAME] or "answer"
         # The description of the whole is said where the service has a place for it, and only there.
         said = {"description": schema.pop("description")} if "description" in schema else {}
@@ -112,8 +115,16 @@ class AnswerType(Generic[T]):
             Mismatch: the text is no JSON, or not of the type.
         """
         body, offset = _bare(text)
-        value = self._decode(body, offset)
-        return cast("T", value if self.within is None else value.value)
+        if self.within is None:
+            return cast("T", self._decode(body, offset))
+        try:
+            return cast("T", self._decode(body, offset).value)
+        except Mismatch as error:
+            if error.position.startswith(f"$.{self.within}"):
+                position = error.position.replace(f"$.{self.within}", "$", 1)
+                raise Mismatch(error.message, position) from error.__cause__
+            # A host that takes no schema, or does not hold its model to it, answers with the value alone.
+            return cast("T", self._decode_bare(body, offset))
 
 
 def decoder_of(hint: Any) -> Callable[[str], Any]:

@@ -35,7 +35,7 @@ def parsed_completion(
     text = completion.message.refused or completion.text
     if reason is not None:
         raise ResponseTypeError(
-            f"got no {answer.name}: {_ADVICE[reason]}",
+            f"got no {answer.title}: {_ADVICE[reason]}",
             reason=reason,
             text=text,
             completion=completion,
@@ -46,7 +46,7 @@ def parsed_completion(
         value = answer.decode(text)
     except Mismatch as error:
         raise ResponseTypeError(
-            f"got an answer that is no {answer.name}: {error.message} (at {error.position})",
+            f"got an answer that is no {answer.title}: {error.message} (at {error.position})",
             reason="mismatch",
             text=text,
             position=error.position,

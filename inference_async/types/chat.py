@@ -460,7 +460,10 @@ class ChatCompletionChunk(Open):
     @property
     def text(self) -> str:
         """The text this chunk adds to the first choice (index 0); empty where it adds none."""
-        return "".join(text_of(choice.delta.content) for choice in self.choices if choice.index == 0)
+        choices = self.choices
+        if len(choices) == 1 and choices[0].index == 0:
+            return text_of(choices[0].delta.content)
+        return "".join(text_of(choice.delta.content) for choice in choices if choice.index == 0)
 
     @property
     def reasoning(self) -> str:

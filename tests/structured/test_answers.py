@@ -239,12 +239,12 @@ def test_nothing_else_is_forgiven(text: str) -> None:
         (Country, '{"cities": [{"name": 3}]}', "got `int`, expected `str`", "$.cities[0].name"),
         (Country, '{"cities": [{}]}', "object missing required field `name`", "$.cities[0]"),
         (City, '{"name": "a", "kind": "x"}', "invalid enum value 'x'", "$.kind"),
-        (list[City], '{"value": [{"name": 3}]}', "got `int`, expected `str`", "$.value[0].name"),
-        (int, '{"value": "3"}', "got `str`, expected `int`", "$.value"),
-        (int, '{"value": 3.5}', "got `float`, expected `int`", "$.value"),
-        (int, "[]", "got `array`, expected `object`", "$"),
+        (list[City], '{"value": [{"name": 3}]}', "got `int`, expected `str`", "$[0].name"),
+        (int, '{"value": "3"}', "got `str`, expected `int`", "$"),
+        (int, '{"value": 3.5}', "got `float`, expected `int`", "$"),
+        (int, "[]", "got `array`, expected `int`", "$"),
         (Even, '{"n": 1}', "n is odd", "$"),
-        (list[Even], '{"value": [{"n": 2}, {"n": -2}]}', "n is negative", "$.value[1]"),
+        (list[Even], '{"value": [{"n": 2}, {"n": -2}]}', "n is negative", "$[1]"),
         (Large, '{"n": 1}', "'n' must be >= 10: 1", "$"),
         (Movie, '{"title": "x", "year": null}', "got `null`, expected `int`", "$.year"),
         (City, '{"name": "é" x}', "got broken JSON: expected ',' or '}'", "char 13"),
@@ -253,7 +253,7 @@ def test_nothing_else_is_forgiven(text: str) -> None:
         (City, "[" * 100_000, "got `array`, expected `object`", "$"),
         (Event, '{"name": "x"}', "field required", "$.when"),
         (Event, '{"name": 3, "when": 3}', "got `int`: input should be a valid string", "$.name"),
-        (list[Event], '{"value": [3]}', "got `int`: input should be an object", "$.value[0]"),
+        (list[Event], '{"value": [3]}', "got `int`: input should be an object", "$[0]"),
         (Event, '{"name": "é",\n "é" 3}', "got broken JSON: expected `:`", "char 19"),
         (Event, "{", "got broken JSON: EOF while parsing an object", "char 0"),
         (Event, "[" * 100_000, "got values nested too deep, expected fewer levels", "$"),
@@ -367,3 +367,28 @@ def test_a_decoder_of_keys_says_that_it_is_the_key() -> None:
 def test_a_type_that_cannot_be_decoded_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"^got City \| Even, which cannot be decoded: Type unions"):
         decoder_of(City | Even)
+
+
+@pytest.mark.parametrize(
+    ("hint", "text", "value"),
+    [
+        (list[City], '[{"name": "Oslo"}]', [City("Oslo")]),
+        (int, " 3 ", 3),
+        (int | str, '"three"', "three"),
+        (Literal["a", "b"], '```json\n"b"\n```', "b"),
+    ],
+    ids=str,
+)
+def test_a_value_that_came_alone_will_do(hint: Any, text: str, value: Any) -> None:
+    assert AnswerType.of(hint).decode(text) == value
+
+
+def test_a_value_that_came_alone_is_judged_as_such() -> None:
+    with pytest.raises(Mismatch) as caught:
+        AnswerType.of(list[City]).decode('[{"name": 3}]')
+    assert caught.value.position == "$[0].name"
+    assert "value" not in caught.value.message
+
+
+def test_the_title_is_as_it_was_written() -> None:
+    assert AnswerType.of(list[City]).title == "list[City]"
