@@ -19,8 +19,6 @@ from .net.transport import Transport
 from .policy.limits import Limits
 from .policy.timeouts import Timeouts
 from .stream import ChatStream, ParsedStream
-from .structured import AnswerType, parsed_completion, repair_request
-from .tools import ChatClient, ToolLike, ToolRun, run_tools
 from .types import (
     UNSET,
     ChatCompletion,
@@ -55,6 +53,9 @@ from .wire.response import filter_error
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from .structured import AnswerType
+    from .tools import ChatClient, ToolLike, ToolRun
 
 __all__ = ["InferenceClient"]
 
@@ -354,6 +355,8 @@ class InferenceClient:
                 raise error from mismatch  # which holds the answers that were paid for
             if answer is None:
                 return completion
+            from .structured import parsed_completion, repair_request
+
             try:
                 return parsed_completion(completion, answer, repaired)
             except ResponseTypeError as error:
@@ -558,6 +561,9 @@ class InferenceClient:
         Awaiting or iterating raises what `complete` raises, `ToolError`, and `ToolLoopError` if the last answer that
         `max_turns` allows still asks for tools. Cancelling it cancels the tools that run, and waits for them.
         """
+        from .structured import parsed_completion
+        from .tools import run_tools
+
         answer = _answer_type(response_type, options, extra)
         if "tool_choice" in self._options.defaults:  # the run must know it, to relax one that forces a call
             options.setdefault("tool_choice", self._options.defaults["tool_choice"])
@@ -830,6 +836,8 @@ def _answer_type(
         return None
     if options.get("response_format", UNSET) is not UNSET or "response_format" in (extra or {}):
         raise ConfigurationError("got both response_type= and response_format=, expected one of them")
+    from .structured import AnswerType  # and the rest of its room, which most programs never need
+
     answer = AnswerType[Any].of(response_type)
     options["response_format"] = answer.format
     return answer

@@ -10,7 +10,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import InferenceError
-from .structured import PartialReader
 from .types.base import UNSET, is_object
 from .wire.think import Piece, ThinkSplitter
 
@@ -78,6 +77,8 @@ class PartialStream(_Lens):
     """
 
     def __init__(self, stream: ChatStream, *, within: str | None = None) -> None:
+        from .structured import PartialReader
+
         super().__init__(stream)
         self._reader = PartialReader()
         self._within = within

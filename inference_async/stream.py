@@ -14,7 +14,7 @@ import re
 import warnings
 from collections import deque
 from types import TracebackType
-from typing import Final, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
 
 from .errors import (
     APIConnectionError,
@@ -30,7 +30,6 @@ from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session
 from .policy.limits import Limits
 from .policy.timeouts import Deadlines, Timeouts
-from .structured import AnswerType, parsed_completion
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
@@ -38,6 +37,9 @@ from .wire.request import Call
 from .wire.response import filter_error, without_query
 from .wire.sse import EventDecoder
 from .wire.think import ThinkSplitter
+
+if TYPE_CHECKING:
+    from .structured import AnswerType
 
 __all__ = ["ChatStream", "ParsedStream"]
 
@@ -437,5 +439,7 @@ class ParsedStream(ChatStream, Generic[T]):
         if not self._complete:
             raise ClientStateError("the stream is not at its end, and only a whole answer has a value")
         if self._parsed is None:
+            from .structured import parsed_completion
+
             self._parsed = parsed_completion(self.completion, self._answer)
         return self._parsed

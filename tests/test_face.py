@@ -73,7 +73,11 @@ def loaded_by(statement: str) -> set[str]:
         ("from inference_async import InferenceError", {"aiohttp", "msgspec", "azure"}),
         (
             "from inference_async import InferenceClient",
-            {"azure", "msal", "click", "rich", "inference_async.emulator", "inference_async.cli", "opentelemetry"},
+            {
+                *("azure", "msal", "click", "rich", "pydantic", "opentelemetry"),
+                *("inference_async.emulator", "inference_async.cli"),
+                *("inference_async.structured", "inference_async.tools"),
+            },
         ),
     ],
 )
