@@ -7,33 +7,27 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import (
-    Annotated,
-    Any,
-    Final,
-    Generic,
-    ParamSpec,
-    TypeGuard,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-    overload,
-)
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeGuard, TypeVar, get_type_hints, overload
 
+import anyio
 import anyio.to_thread
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..errors import ConfigurationError
-from ..structured import decoder_of, schema_of
+from ..structured import Mismatch, decoder_of, schema_of
 from ..types import FunctionDefinition, ToolDefinition
+from .hints import described, is_pydantic_field, without_pydantic_fields
 
-__all__ = ["Tool", "check_seconds", "is_tool", "tool"]
+__all__ = ["Threads", "Tool", "check_seconds", "is_tool", "tool"]
+
+Threads: TypeAlias = anyio.CapacityLimiter
+"""How many worker threads may be used at a time; belongs to the event loop it is made in."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,10 +38,13 @@ _IMMUTABLE: Final = (type(None), bool, int, float, str)
 
 # The places in a docstring where parameters are described: Google's and NumPy's sections, reST's fields.
 _SECTION: Final = re.compile(
-    r"^(?:Args|Arguments|Parameters|Params)(?P<google>:)?[ \t]*\n(?:-{3,}[ \t]*\n)?", re.MULTILINE
+    r"^(?:Args|Arguments|Keyword Arg(?:ument)?s|(?:Other )?Param(?:eter)?s)(?P<google>:)?[ \t]*\n(?:-{3,}[ \t]*\n)?",
+    re.MULTILINE,
 )
 _SECTION_END: Final = {"google": re.compile(r"^\S", re.MULTILINE), "numpy": re.compile(r"^.*\n-{3,}", re.MULTILINE)}
-_ENTRY: Final = re.compile(r"^\*{0,2}(\w+)[ \t]*(?:\(.*?\))?[ \t]*:[ \t]*(.*)((?:\n[ \t]+.*)*)", re.MULTILINE)
+_ENTRY: Final = re.compile(
+    r"^([\w*]+(?:[ \t]*,[ \t]*[\w*]+)*)[ \t]*(?:\(.*?\))?[ \t]*:[ \t]*(.*)((?:\n[ \t]+.*)*)", re.MULTILINE
+)
 _FIELD: Final = re.compile(r"^:param\b[^:\n]*?(\w+):[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 
 
@@ -71,12 +68,12 @@ class Tool(Generic[P, R]):
         strict: bool,
         timeout: float | UnsetType | None,
     ) -> None:
-        given: object = function
-        if not callable(given) or isinstance(given, type) or is_tool(given) or not hasattr(given, "__name__"):
-            raise ConfigurationError(f"got a tool of type {type(given).__name__}, expected a function or a method")
-        functools.update_wrapper(self, function)
+        core = _core(function)
+        _check_kind(core)
+        functools.update_wrapper(self, core)
+        self.__wrapped__ = function  # whose signature is that of the tool: of a partial, what is left of it
         self._function = function
-        self.name = name if name is not None else function.__name__
+        self.name = name if name is not None else core.__name__
         self.timeout = timeout
         if not _NAME.fullmatch(self.name):
             raise ConfigurationError(
@@ -111,24 +108,42 @@ class Tool(Generic[P, R]):
         """What a model wrote, as keyword arguments of the function: converted, checked, defaults filled in.
 
         Args:
-            arguments: JSON text; empty text counts as an empty object.
+            arguments: JSON text; empty text counts as an empty object, and 1.0 as an int, as JSON Schema has it.
 
         Raises:
             Mismatch: it is no JSON, or does not fit the parameters; a ValueError.
         """
-        values = self._decode(arguments if arguments.strip() else "{}")
+        text = arguments if arguments.strip() else "{}"
+        try:
+            values = self._decode(text)
+        except Mismatch as error:
+            whole = _with_whole_numbers(text) if error.position.startswith("$") else None
+            if whole is None:
+                raise
+            values = self._decode(whole)
         return {name: getattr(values, name) for name in values.__struct_fields__}
 
-    async def invoke(self, arguments: Mapping[str, Any]) -> Any:
+    @property
+    def is_async(self) -> bool:
+        """Whether calls run in the event loop, where they can be cancelled; if not, they run in worker threads."""
+        return inspect.iscoroutinefunction(self._function)
+
+    async def invoke(self, arguments: Mapping[str, Any], *, threads: Threads | None = None) -> Any:
         """Call the function with parsed arguments: in this task if it is async, else in a worker thread.
+
+        Args:
+            arguments: as `parse` returns them.
+            threads: bounds the threads in use; left out, anyio's own bound of 40 holds.
 
         Raises whatever the function raises. Cancelling it cancels an async function; a thread cannot be stopped, so
         it runs on, and its result is dropped. Context variables of the caller are visible in both.
         """
         function: Callable[..., Any] = self._function
-        if inspect.iscoroutinefunction(function):
+        if self.is_async:
             return await function(**arguments)
-        result = await anyio.to_thread.run_sync(functools.partial(function, **arguments), abandon_on_cancel=True)
+        result = await anyio.to_thread.run_sync(
+            functools.partial(function, **arguments), abandon_on_cancel=True, limiter=threads
+        )
         return await result if inspect.isawaitable(result) else result
 
     async def run(self, arguments: str) -> Any:
@@ -179,18 +194,18 @@ def tool(
         async def weather(city: str, days: Annotated[int, msgspec.Meta(ge=1, le=7)] = 1) -> Forecast:
             \"\"\"Looks up the weather.
 
-    Args:
-                city: name of the city, in English.
-                days: how many days ahead.
+            :param city: name of the city, in English.
+            :param days: how many days ahead.
             \"\"\"
 
     The annotations are the schema, and what the model sends is converted to them: Structs, dataclasses, enums,
     Literals, dates and whatever else msgspec decodes. A parameter is described by ``Annotated[str, "the city"]``, by
     ``msgspec.Meta(description=...)``, or in the docstring: in an ``Args:`` section, NumPy's ``Parameters``, or
-    ``:param city:``. A sync function is run in a worker thread.
+    ``:param city:``. A ``pydantic.Field(...)`` in an ``Annotated`` counts as the ``msgspec.Meta`` of the same bounds.
+    A default of None lets the model say null. A sync function is run in a worker thread.
 
     Args:
-        function: the function.
+        function: the function, a bound method, or a ``functools.partial`` of one: what it binds, the model never sees.
         name: what the model calls it; the function's name unless said otherwise.
         description: what it does and when to call it; the first paragraph of the docstring unless said otherwise.
         strict: ask the service that arguments follow the schema exactly; not every host knows it.
@@ -198,7 +213,7 @@ def tool(
 
     Raises:
         ConfigurationError: a name that no service takes, or a parameter that no model can give: without annotation,
-            positional-only, ``*args`` or ``**kwargs``, or of a type that has no JSON Schema.
+            positional-only, ``*args`` or ``**kwargs``, named ``__so``, or of a type that has no JSON Schema.
     """
 
     def made(function: Callable[P, R]) -> Tool[P, R]:
@@ -222,6 +237,24 @@ def check_seconds(what: str, seconds: object) -> None:
         raise ConfigurationError(f"got {seconds!r} as the {what}, expected seconds above 0, or None for no limit")
 
 
+def _core(function: Callable[..., Any]) -> Any:
+    """The function itself, from within partials of it."""
+    core: Any = function
+    while isinstance(core, functools.partial):
+        core = core.func
+    return core
+
+
+def _check_kind(core: object) -> None:
+    if not callable(core) or isinstance(core, type) or is_tool(core):
+        raise ConfigurationError(f"got a tool of type {type(core).__name__}, expected a function or a method")
+    if not hasattr(core, "__name__"):
+        raise ConfigurationError(
+            f"got a tool of type {type(core).__name__}, which is callable but has no name, expected a function or a "
+            "method; use tool(obj.__call__, name=...)"
+        )
+
+
 def _arguments_of(function: Callable[..., Any], name: str, *, strict: bool) -> tuple[type[msgspec.Struct], str]:
     """The parameters as a Struct, and what the docstring says of the function."""
     try:
@@ -230,11 +263,17 @@ def _arguments_of(function: Callable[..., Any], name: str, *, strict: bool) -> t
         raise ConfigurationError(
             f"got the tool {name!r} without a signature: {error}; wrap it in a function"
         ) from error
-    summary, said = _read_docstring(inspect.getdoc(function) or "", parameters.keys())
-    namespace: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    core = _core(function)
+    summary, said = _read_docstring(inspect.getdoc(core) or "", parameters.keys())
+    namespace: dict[str, Any] = getattr(inspect.unwrap(core), "__globals__", {})
+    bound: Mapping[str, Any] = function.keywords if isinstance(function, functools.partial) else {}
     fields: list[tuple[str, Any, Any]] = []
     for parameter in parameters.values():
+        if parameter.name in bound:
+            continue
         place = f"the parameter {parameter.name!r} of the tool {name!r}"
+        if parameter.name.startswith("__"):
+            raise ConfigurationError(f"got {place}, expected a name that does not begin with two underscores")
         if parameter.kind in _VARIADIC:
             raise ConfigurationError(
                 f"got {place} as {parameter.kind.description}, expected one that can be given by name: a model sends "
@@ -245,13 +284,19 @@ def _arguments_of(function: Callable[..., Any], name: str, *, strict: bool) -> t
             raise ConfigurationError(
                 f"got {place} without an annotation, expected one such as {parameter.name}: str{method}"
             )
-        hint = _described(_resolved(parameter.annotation, namespace, place), said.get(parameter.name))
+        if is_pydantic_field(parameter.default):
+            raise ConfigurationError(
+                f"got {place} with a pydantic Field as its default, expected it in the annotation: Annotated[..., "
+                "Field(...)]"
+            )
+        hint = without_pydantic_fields(_resolved(parameter.annotation, namespace, place), place)
+        hint = described(hint, said.get(parameter.name), or_none=parameter.default is None)
         try:
             schema_of(hint, strict=strict)
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"got {place} of a type that a model cannot be asked for: {error}; annotate it with plain types, "
-                "Structs or dataclasses, or bind it beforehand"
+                "Structs or dataclasses, or bind it with functools.partial"
             ) from error
         fields.append((parameter.name, hint, _default(parameter)))
     struct = msgspec.defstruct(name.replace("-", "_"), fields, kw_only=True, forbid_unknown_fields=True)
@@ -270,16 +315,6 @@ def _resolved(annotation: Any, namespace: dict[str, Any], place: str) -> Any:
         ) from error
 
 
-def _described(hint: Any, said: str | None) -> Any:
-    """The hint with its description where msgspec looks for it; what stands in the hint wins."""
-    for extra in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
-        if isinstance(extra, str):
-            said = extra
-        elif isinstance(extra, msgspec.Meta) and extra.description:
-            return hint
-    return Annotated[hint, msgspec.Meta(description=said)] if said else hint
-
-
 def _default(parameter: inspect.Parameter) -> Any:
     default = parameter.default
     if default is parameter.empty:
@@ -289,19 +324,32 @@ def _default(parameter: inspect.Parameter) -> Any:
     return msgspec.field(default_factory=lambda: default)  # the very object, as Python itself would hand it over
 
 
+def _with_whole_numbers(text: str) -> str | None:
+    """JSON text with 1.0 written as 1, which is the same number in JSON but no int in Python; None for no JSON."""
+
+    def number(literal: str) -> int | float:
+        value = float(literal)
+        return int(value) if value.is_integer() else value
+
+    try:
+        return json.dumps(json.loads(text, parse_float=number))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _read_docstring(doc: str, names: Any) -> tuple[str, dict[str, str]]:
     """The first paragraph, and what is said of each parameter."""
     said = {found[1]: found[2] for found in _FIELD.finditer(doc)}
     first_field = _FIELD.search(doc)
     end = first_field.start() if first_field else len(doc)
-    section = _SECTION.search(doc)
-    if section:
+    for section in _SECTION.finditer(doc):
         end = min(end, section.start())
         body = doc[section.end() :]
         stop = _SECTION_END["google" if section["google"] else "numpy"].search(body)
-        entries = textwrap.dedent(body[: stop.start()] if stop else body)
-        # In NumPy's style the type stands behind the colon, and the words below it.
-        said |= {found[1]: (found[2] if section["google"] else "") + found[3] for found in _ENTRY.finditer(entries)}
+        for found in _ENTRY.finditer(textwrap.dedent(body[: stop.start()] if stop else body)):
+            # In NumPy's style the type stands behind the colon, and the words below it.
+            text = (found[2] if section["google"] else "") + found[3]
+            said |= {name.strip(" \t*"): text for name in found[1].split(",")}
     summary = doc[:end].strip().split("\n\n")[0]
     return _one_line(summary), {name: _one_line(text) for name, text in said.items() if name in names and text.strip()}
 

@@ -66,6 +66,10 @@ class ToolRun(Generic[C]):
     iteration cancel the tools that run, wait for them, and close the stream under way; a run that is dropped in the
     middle of its tools cancels them when it is collected, with a ResourceWarning. A run that failed keeps failing with
     the same error.
+
+    Unless the run was made with ``on_error="raise"``, type and text of the error that a tool raises go to the model,
+    and with the model's words perhaps to others: catch in the tool what must not be told. The error with its traceback
+    is logged as a warning by ``logging.getLogger("inference_async.tools")``.
     """
 
     def __init__(
@@ -271,7 +275,11 @@ class ToolRun(Generic[C]):
             )
 
     def _finish(self, answer: ChatCompletion) -> None:
-        self._final = final = self._finished_as(answer)
+        try:
+            self._final = final = self._finished_as(answer)
+        except Exception as error:
+            self._error = error  # raised after the events that are ready
+            return
         self._complete = True
         self._ready.append(RunFinished(final, self.messages))
 
@@ -414,6 +422,7 @@ def run_tools(
         messages: as for `complete`; a sequence is copied.
         tools: what `tool` makes, typed functions (of which tools are made), and definitions.
         finish: makes the final answer of the last one, if it is not to stay as it is; what it raises, the run raises.
+            Not together with definitions: an answer that leaves calls to the caller is no final one.
         max_turns: the most answers to ask for.
         max_concurrency: the most tools to run at a time.
         tool_timeout: the most seconds a call may take, where the tool has no ``timeout`` of its own; None for no limit.
@@ -422,7 +431,7 @@ def run_tools(
             with a result that has no JSON form. ``tell`` tells the model in a message ``{"error": "..."}``, with type
             and text of the tool's own error, cut at 500 characters; ``raise`` ends the run in a `ToolError`.
         stream: whether answers are streamed, as `AnswerChunk` events.
-        extra: as for `complete`.
+        extra: as for `complete`, but for ``tools`` and ``tool_choice``, which have their keywords here.
         extra_mode: as for `complete`.
         headers: as for `complete`, for every request of the run.
         timeouts: as for `complete`, for each request of the run by itself.
@@ -434,7 +443,8 @@ def run_tools(
         `ToolError`, and `ToolLoopError` if the last answer that ``max_turns`` allows still asks for tools.
 
     Raises:
-        ConfigurationError: a function that cannot be a tool, two tools of one name, or a number out of its range.
+        ConfigurationError: a function that cannot be a tool, two tools of one name, a number out of its range, or what
+            does not go together.
     """
     for name, number in (("max_turns", max_turns), ("max_concurrency", max_concurrency)):
         if not isinstance(cast("object", number), int) or number < 1:
@@ -442,7 +452,19 @@ def run_tools(
     check_seconds("tool_timeout", tool_timeout)
     if on_error not in ("tell", "raise"):
         raise ConfigurationError(f"got on_error={on_error!r}, expected 'tell' or 'raise'")
+    for name in ("tools", "tool_choice"):
+        if is_mapping(extra) and name in extra:
+            raise ConfigurationError(
+                f"got {name!r} in extra, which would go out as it is in every turn; use {name}=..."
+            )
     offer = Offer(tools)
+    if finish is not None and offer.open:
+        names = ", ".join(map(repr, sorted(offer.open - {""}))) or "a tool without a name"
+        raise ConfigurationError(
+            f"got a type for the final answer together with definitions whose calls are not run here ({names}): a run "
+            "that ends with such calls has no typed answer; give functions as tools, or read the type from the last "
+            "answer yourself"
+        )
     return ToolRun(
         client,
         _history_of(messages),

@@ -7,6 +7,7 @@ import contextvars
 import datetime as dt
 import enum
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -293,7 +294,9 @@ async def test_a_sync_tool_that_takes_too_long_is_no_longer_waited_for() -> None
         [told] = await run([stuck], call("stuck"), limit=0.01)
     finally:
         release.set()
-    assert "took longer than 0.01 seconds" in told["error"]
+    assert (
+        told["error"] == "the tool took longer than 0.01 seconds and is no longer waited for; it may still take effect"
+    )
 
 
 async def test_the_context_of_the_caller_is_seen() -> None:
@@ -309,15 +312,158 @@ async def test_the_context_of_the_caller_is_seen() -> None:
     assert await run([a, b], call("a"), call("b")) == ["seen", "seen"]
 
 
-async def test_a_tool_that_cancels_its_own_task_ends_all() -> None:
+async def test_a_tool_that_cancels_its_own_task_harms_no_other() -> None:
     async def suicidal() -> None:
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
         await asyncio.sleep(0)
 
+    [told, fine] = await run([suicidal, divide], call("suicidal"), call("divide", {"a": 1, "b": 1}))
+    assert "it cancelled itself" in told["error"]
+    assert fine == 1.0
+    with pytest.raises(ToolError, match="it cancelled itself"):
+        await run([suicidal], call("suicidal"), tell=False)
+
+
+async def test_a_cancellation_from_outside_is_never_told() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    events: list[ToolRunEvent] = []
+    running = asyncio.create_task(run([endless], call("endless"), emit=events.append))
+    await started.wait()
+    running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await run([suicidal], call("suicidal"))
+        await running
+    assert running.cancelled()
+    await ended.wait()
+    assert [type(event) for event in events] == [ToolStarted]
+
+
+async def test_a_slot_means_a_thread() -> None:
+    """More at a time than the threads that anyio gives unasked."""
+    count = 45
+    together = threading.Barrier(count)
+
+    def meet() -> int:
+        together.wait(timeout=10)
+        return 1
+
+    told = await run([meet], *[call("meet", id=str(n)) for n in range(count)], max_concurrency=count)
+    assert told == [1] * count
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("speechless")
+
+
+@dataclass
+class Mumbling:
+    x: int
+
+    def __post_init__(self) -> None:
+        raise MuteError
+
+
+class Unsayable:
+    def model_dump(self, *, mode: str) -> object:
+        raise MuteError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("bad \udcff"), "ValueError: bad \\udcff"),
+        (MuteError(), "MuteError"),
+        (ValueError(), "ValueError"),
+    ],
+    ids=["surrogate", "mute", "empty"],
+)
+async def test_an_error_that_cannot_be_said_is_told_as_far_as_it_can(error: Exception, words: str) -> None:
+    async def f() -> None:
+        raise error
+
+    assert await run([f], call("f")) == [{"error": words}]
+    with pytest.raises(ToolError) as caught:
+        await run([f], call("f"), tell=False)
+    assert str(caught.value) == f"the tool 'f' failed: {words}"
+
+
+async def test_arguments_and_results_may_fail_without_words_too() -> None:
+    def f(it: Mumbling) -> None: ...
+
+    def g() -> Unsayable:
+        return Unsayable()
+
+    arguments, result = await run([f, g], call("f", {"it": {"x": 1}}), call("g"))
+    assert arguments["error"] == "the arguments do not fit: MuteError"
+    assert result["error"] == "the result, of type Unsayable, has no JSON form: MuteError"
+
+
+@pytest.mark.parametrize(("limit", "words"), [(1, "1 second and"), (2, "2 seconds and"), (0.5, "0.5 seconds and")])
+async def test_seconds_are_worded_right(limit: float, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", lambda delay: real(0 if delay == limit else delay))
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    [told] = await run([wait], call("wait"), limit=limit)
+    assert told["error"] == f"the tool took longer than {words} was stopped"
+
+
+LOGGED: dict[str, tuple[ToolCall, int, str, type[BaseException] | None]] = {
+    "raising": (call("divide", {"a": 7654321, "b": 0}), logging.WARNING, "the tool failed", ZeroDivisionError),
+    "too slow": (call("slow"), logging.WARNING, "took longer", TimeoutError),
+    "no JSON": (call("odd", {"a": 7654321}), logging.WARNING, "has no JSON form", TypeError),
+    "cancelled": (call("bereft"), logging.WARNING, "cancelled", asyncio.CancelledError),
+    "mistyped": (call("divide", {"a": 7654321, "b": "x"}), logging.INFO, "do not fit", None),
+    "unknown": (call("invented", {"a": 7654321}), logging.INFO, "no such tool", None),
+}
+
+
+def odd(a: int) -> object:
+    return {str(a): object()}
+
+
+@pytest.mark.parametrize(("asked", "level", "words", "error"), LOGGED.values(), ids=LOGGED)
+async def test_what_the_model_is_told_is_logged(
+    asked: ToolCall, level: int, words: str, error: type[BaseException] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "inference_async.tools"):
+        await run([*TOOLS, odd], asked, call("divide", {"a": 1, "b": 1}, id="fine"))
+    [record] = caplog.records
+    assert (record.name, record.levelno) == ("inference_async.tools", level)
+    for word in (repr(asked.function.name), repr(asked.id), words):
+        assert word in record.getMessage()
+    assert "7654321" not in caplog.text, "neither arguments nor results"
+    if error is None:
+        assert record.exc_info is None
+    else:
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], error)
+
+
+async def test_what_is_raised_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(ToolError):
+        await run(TOOLS, call("divide", {"a": 1, "b": 0}), tell=False)
+    assert not caplog.records
+
+
+def test_nothing_is_printed_when_nobody_listens() -> None:
+    """In a process of its own, where logging was never set up."""
+    code = LEAVING.format(name="f", error="ValueError").replace('answer(call("f"))', 'answer(call("f")), answer("x")')
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (process.stdout, process.stderr, process.returncode) == ("", "", 0)
 
 
 class Stop(BaseException):

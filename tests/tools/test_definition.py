@@ -203,7 +203,66 @@ def rest(city: str, days: int = 1, *, unit: str = "c") -> None:
     """
 
 
-@pytest.mark.parametrize("function", [google, numpy, rest], ids=lambda function: function.__name__)
+def google_sections(city: str, days: int = 1, *, unit: str = "c") -> None:
+    """Looks it up.
+
+    Args:
+        city: name of the city,
+            in English.
+
+    Keyword Args:
+        days: how many: at least one.
+
+    Returns:
+        unit: not this one.
+    """
+
+
+def google_others(city: str, days: int = 1, *, unit: str = "c") -> None:
+    """Looks it up.
+
+    Arguments:
+        city: name of the city, in English.
+
+    Other Parameters:
+        days: how many: at least one.
+    """
+
+
+def numpy_sections(city: str, days: int = 1, *, unit: str = "c") -> None:
+    """Looks it up.
+
+    Parameters
+    ----------
+    city : str
+        name of the city, in English.
+
+    Other Parameters
+    ----------------
+    days : int
+        how many: at least one.
+    """
+
+
+FUNCTIONS = [google, google_sections, google_others, numpy, numpy_sections, rest]
+
+
+def test_numpy_describes_several_parameters_at_once() -> None:
+    def f(a: int, b: int, c: int) -> None:
+        """Adds.
+
+        Parameters
+        ----------
+        a, b : int
+            one of the two.
+        c: int
+            the third.
+        """
+
+    assert descriptions(tool(f)) == {"a": "one of the two.", "b": "one of the two.", "c": "the third."}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_docstrings_describe_parameters(function: Callable[..., None]) -> None:
     made = tool(function)
     assert made.definition.function.description == "Looks it up."
@@ -333,8 +392,17 @@ def bad_generator(x: int) -> Iterator[int]:
     yield x
 
 
+def bad_underscores(*, __class: int) -> None: ...
+
+
 class Holder:
     def method(self, x: int) -> None: ...
+
+
+class Shop:
+    async def __call__(self, fruit: str, count: int = 1) -> str:
+        """Sells a fruit."""
+        return f"{count} {fruit}"
 
 
 @pytest.mark.parametrize(
@@ -349,7 +417,10 @@ class Holder:
         (bad_generator, ["bad_generator", "generator"]),
         (Holder.method, ["'self'", "tool(obj.method)"]),
         (lambda: None, ["<lambda>", "tool(name=...)"]),
-        (functools.partial(google), ["partial", "expected a function"]),
+        (functools.partial(Shop(), fruit="apple"), ["type Shop", "tool(obj.__call__, name=...)"]),
+        (Shop(), ["type Shop", "tool(obj.__call__, name=...)"]),
+        (functools.partial(Holder), ["type type", "expected a function"]),
+        (bad_underscores, ["bad_underscores", "'__class'", "two underscores"]),
         (Holder, ["type", "expected a function"]),
         (tool(google), ["Tool", "expected a function"]),
         (5, ["int", "expected a function"]),
@@ -361,6 +432,99 @@ def test_what_cannot_be_a_tool_is_refused_when_it_is_made(function: Any, words: 
         tool(function)
     for word in words:
         assert word in str(caught.value)
+
+
+async def test_a_partial_hides_what_it_binds() -> None:
+    async def find(index: object, city: str, unit: str = "c", *, days: int = 1) -> str:
+        """Finds it.
+
+        Args:
+            city: where.
+        """
+        return f"{index} {city} {unit} {days}"
+
+    made = tool(functools.partial(functools.partial(find, "index"), unit="k"))
+    assert made.name == "find"
+    assert made.is_async
+    assert made.definition.function.description == "Finds it."
+    assert descriptions(made) == {"city": "where.", "days": None}
+    assert await made.run('{"city": "Oslo", "days": 2}') == "index Oslo k 2"
+    with pytest.raises(Mismatch):
+        made.parse('{"city": "Oslo", "unit": "c"}')
+    assert tool(functools.partial(find, "index"), name="other").name == "other"
+
+
+async def test_a_type_that_no_model_can_give_may_be_bound_as_the_message_says() -> None:
+    def f(x: Callable[[], int], y: int) -> int:
+        return x() + y
+
+    with pytest.raises(ConfigurationError, match=r"bind it with functools\.partial"):
+        tool(f)
+    assert await tool(functools.partial(f, lambda: 1)).run('{"y": 2}') == 3
+    assert await tool(functools.partial(f, x=lambda: 1)).run('{"y": 2}') == 3
+
+
+async def test_an_object_that_can_be_called_is_a_tool_as_the_message_says() -> None:
+    made = tool(Shop().__call__, name="sell")
+    assert made.definition.function.description == "Sells a fruit."
+    assert await made.run('{"fruit": "apple"}') == "1 apple"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('{"n": 1.0}', {"n": 1, "m": None, "many": [], "x": 0.5}),
+        ('{"n": 2e2, "m": -3.0, "many": [1, 2.0], "x": 2.0}', {"n": 200, "m": -3, "many": [1, 2], "x": 2.0}),
+    ],
+    ids=["plain", "deep"],
+)
+def test_whole_numbers_are_integers_however_they_are_written(arguments: str, expected: dict[str, Any]) -> None:
+    def f(n: int, m: int | None = None, many: list[int] = [], x: float = 0.5) -> None: ...  # noqa: B006  (a copy)
+
+    parsed = tool(f).parse(arguments)
+    assert parsed == expected
+    assert isinstance(parsed["n"], int)
+    assert isinstance(parsed["x"], float)
+
+
+@pytest.mark.parametrize("number", ["1.5", "1e999", "true", '"1"'])
+def test_other_numbers_are_no_integers(number: str) -> None:
+    def f(n: int) -> None: ...
+
+    with pytest.raises(Mismatch) as caught:
+        tool(f).parse(f'{{"n": {number}}}')
+    assert caught.value.position in ("$.n", "char 6")
+
+
+def test_a_default_of_none_lets_the_model_say_null() -> None:
+    def f(
+        a: str = None,  # type: ignore[assignment]  # noqa: RUF013  (what is tested)
+        b: Annotated[str, "the b"] = None,  # type: ignore[assignment]  # noqa: RUF013
+        c: Annotated[int, msgspec.Meta(ge=1)] = None,  # type: ignore[assignment]  # noqa: RUF013
+        d: Annotated[Any, "any"] = None,
+        e: int | None = None,
+    ) -> None:
+        """Does it.
+
+        Args:
+            a: the a.
+        """
+
+    made = tool(f)
+    assert parameters(made)["properties"]["a"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    assert descriptions(made) == {"a": "the a.", "b": "the b", "c": None, "d": "any", "e": None}
+    nothing = dict.fromkeys("abcde")
+    assert made.parse('{"a": null, "b": null, "c": null, "d": null, "e": null}') == nothing
+    assert made.parse("") == nothing
+    with pytest.raises(Mismatch):
+        made.parse('{"c": 0}')
+
+
+def test_the_example_in_the_documentation_is_indented() -> None:
+    doc = inspect.getdoc(tool)
+    assert doc is not None
+    example = doc[doc.index("::\n") : doc.index("The annotations")]
+    assert all(line.startswith("    ") for line in example.splitlines()[1:] if line)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "naïve", "x" * 65, "a.b", "a\n"])

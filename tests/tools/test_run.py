@@ -14,12 +14,14 @@ from inference_async import (
     UNSET,
     AnswerChunk,
     AnswerFinished,
+    ChatCompletion,
     ClientClosedError,
     ClientStateError,
     ConfigurationError,
     FunctionDefinition,
     InferenceClient,
     RateLimitError,
+    ResponseTypeError,
     RunFinished,
     Timeouts,
     ToolDefinition,
@@ -230,7 +232,33 @@ async def test_only_calls_of_mere_definitions() -> None:
     assert run.open_calls == [approve]
 
 
+async def test_a_typed_answer_is_not_asked_for_where_a_run_may_end_without_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"definitions whose calls are not run here \('approve'\)"):
+        run_tools(FakeClient(), "hi", tools=[add, APPROVE], finish=lambda completion: completion)
+
+
 # How it fails
+
+
+@pytest.mark.parametrize("name", ["tools", "tool_choice"])
+def test_what_has_a_keyword_is_refused_in_extra(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"got '{name}' in extra.* use {name}="):
+        run_tools(FakeClient(), "hi", tools=[add], extra={"x": 1, name: "required"})
+
+
+async def test_a_last_answer_that_cannot_be_finished_is_shown_before_the_error() -> None:
+    final, error = answer("3"), ResponseTypeError("no", reason="mismatch", text="3", completion=answer("3"))
+
+    def refuse(completion: ChatCompletion) -> ChatCompletion:
+        raise error
+
+    run = run_tools(FakeClient(answer(ADD), final), "hi", tools=[add], finish=refuse)
+    events: list[ToolRunEvent] = [await anext(run) for _ in range(4)]
+    assert events[-1] == AnswerFinished(2, final)
+    for _ in range(3):
+        with pytest.raises(ResponseTypeError) as caught:
+            await anext(run)
+        assert caught.value is error
 
 
 async def test_too_many_turns() -> None:
