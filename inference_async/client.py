@@ -536,13 +536,15 @@ class InferenceClient:
             messages: as for `complete`.
             tools: what `tool` makes, or plain typed functions. A definition without a function (a `ToolDefinition`, or
                 a dict) is offered to the model too; its calls end the run, and `ToolRun.open_calls` says which.
-            response_type: of the final answer, as for `complete`.
+            response_type: of the final answer, as for `complete`; not beside definitions without a function, whose
+                calls would end the run without one.
             max_turns: the most answers to ask for.
             max_concurrency: the most tools to run at a time.
             tool_timeout: the most seconds a call may take, where the tool has no ``timeout`` of its own; None for no
                 limit. A sync function runs in a thread, which cannot be stopped: it is no longer waited for.
             on_error: what becomes of a call that fails, is unknown, too slow, has arguments that do not fit, or a
-                result that has no JSON form. ``tell`` tells the model so; ``raise`` ends the run in a `ToolError`.
+                result that has no JSON form. ``tell`` tells the model so, with type and text of the tool's own error,
+                and the logger ``inference_async.tools`` the traceback; ``raise`` ends the run in a `ToolError`.
             stream: whether answers are streamed, as `AnswerChunk` events.
             raise_on_filter: as for `complete`.
             extra: as for `complete`.
@@ -556,7 +558,8 @@ class InferenceClient:
             A run that has not begun: await it for the final completion, or iterate over its events; see `ToolRun`.
 
         Raises:
-            ConfigurationError: a function that cannot be a tool, two tools of one name, or a number out of its range.
+            ConfigurationError: a function that cannot be a tool, two tools of one name, a number out of its range, or
+                something that cannot be sent.
 
         Awaiting or iterating raises what `complete` raises, `ToolError`, and `ToolLoopError` if the last answer that
         `max_turns` allows still asks for tools. Cancelling it cancels the tools that run, and waits for them.

@@ -236,7 +236,11 @@ def _encoded(text: str, offset: int) -> bytes:
 
 def _from_the_type(error: Exception) -> Mismatch:
     """Of code of the type's own, which may raise what it likes: the answer was paid for, and is not lost over it."""
-    return Mismatch(f"the type itself refused it: {type(error).__name__}: {_one_line(error)}", "$")
+    try:
+        said = f": {_one_line(error)}".encode(errors="backslashreplace").decode()
+    except Exception:  # it may be unable to say anything
+        said = ""
+    return Mismatch(f"the type itself refused it: {type(error).__name__}{said}", "$")
 
 
 def _too_deep() -> Mismatch:

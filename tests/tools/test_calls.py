@@ -405,7 +405,7 @@ async def test_arguments_and_results_may_fail_without_words_too() -> None:
         return Unsayable()
 
     arguments, result = await run([f, g], call("f", {"it": {"x": 1}}), call("g"))
-    assert arguments["error"] == "the arguments do not fit: MuteError"
+    assert arguments["error"] == "the arguments do not fit: the type itself refused it: MuteError (at $)"
     assert result["error"] == "the result, of type Unsayable, has no JSON form: MuteError"
 
 
