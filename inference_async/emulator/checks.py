@@ -9,13 +9,27 @@ from typing import Any, Final, NamedTuple
 from ..types import ChatOptions
 from ..types.base import is_array, is_object
 from ..types.chat import MODELS_OPTIONS
-from ..types.messages import ROLES
 from ..wire.endpoints import Dialect
-from .media import check_media
-from .refusals import Refusal, invalid, like_models, mistyped
+from .choices import check_choice
+from .formats import check_format, check_functions
+from .history import check_messages
+from .refusals import Refusal, invalid, like_models, mistyped, no_model
 from .script import Model, Script
 
-__all__ = ["Kind", "check_body", "check_fields", "check_kinds", "check_model", "check_supported", "count", "is_text"]
+__all__ = [
+    "MISSING",
+    "Kind",
+    "check_body",
+    "check_fields",
+    "check_kinds",
+    "check_supported",
+    "count",
+    "is_text",
+    "one_of",
+]
+
+MISSING: Final = "no-such"
+"""A model whose name begins so is not there: the request gets the 404 of a wrong deployment name."""
 
 _KNOWN: Final = MODELS_OPTIONS | {"messages", "stream"}
 _KNOWN_V1: Final = (
@@ -27,27 +41,30 @@ def check_body(dialect: Dialect, given: Any, mode: str | None, script: Script) -
     """The body as the model gets it: unknown fields refused, dropped or passed on, as the header says.
 
     Raises:
-        Refusal: 400 for what is no request, 422 for what the model does not support.
+        Refusal: 400 for what is no request, 404 for a model that is not there, 422 for what a model does not support.
     """
     known = _KNOWN if like_models(dialect) else _KNOWN_V1
     body = check_fields(dialect, given, mode, known)
-    check_model(body)
-    _check_messages(body.get("messages"))
+    check_messages(body.get("messages"))
     check_kinds(dialect, body, _KINDS)
     check_supported(body, script)
-    _check_named(body)
+    _check_beside(body)
+    check_format(body)
+    check_functions(body)
+    check_choice(body)
     return body
 
 
 def check_fields(dialect: Dialect, given: Any, mode: str | None, known: AbstractSet[str]) -> dict[str, Any]:
-    """An object, whose unknown fields are refused, dropped or passed on.
+    """An object that names a model, and whose unknown fields are refused, dropped or passed on.
 
     Raises:
-        Refusal: 400.
+        Refusal: 400, or 404 for a model that is not there.
     """
     if not is_object(given):
         raise invalid("We could not parse the JSON body of your request.")
     body: dict[str, Any] = given
+    _check_model(dialect, body)
     unknown = [name for name in body if name not in known]
     if not unknown or dialect == "generic":
         return body
@@ -66,16 +83,14 @@ def check_fields(dialect: Dialect, given: Any, mode: str | None, known: Abstract
     return body
 
 
-def check_model(body: Mapping[str, Any]) -> None:
-    """A model is named.
-
-    Raises:
-        Refusal: 400.
-    """
-    if not body.get("model"):
+def _check_model(dialect: Dialect, body: Mapping[str, Any]) -> None:
+    name = body.get("model")
+    if not name:
         raise Refusal(
             400, {"error": {"code": "no_model_name", "message": "No model specified in request.", "details": ""}}
         )
+    if isinstance(name, str) and name.startswith(MISSING):
+        raise no_model(dialect, name)
 
 
 def check_supported(body: Mapping[str, Any], script: Script) -> None:
@@ -199,39 +214,12 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "tool_choice": Kind("'auto', 'none', 'required', or an object", _is_choice),
     "response_format": Kind("an object of type text, json_object or json_schema", _is_format),
     "stream": Kind("true or false", _is_bool),
+    "stream_options": Kind('an object such as {"include_usage": true}', is_object),
 }
 
 
-def _is_content(value: Any) -> bool:
-    if value is None or isinstance(value, str):
-        return True
-    return is_array(value) and all(_is_part(part) for part in value)
-
-
-def _is_part(value: Any) -> bool:
-    return is_object(value) and isinstance(value.get("type"), str) and isinstance(value.get("text", ""), str)
-
-
-def _check_messages(messages: Any) -> None:
-    if not is_array(messages) or not messages:
-        raise invalid("'messages' must be a list of at least one message.", param="messages")
-    for index, message in enumerate(messages):
-        role = message.get("role") if is_object(message) else None
-        if role not in ROLES:
-            raise invalid(f"Invalid value: {role!r}. Supported values are: {ROLES}.", param=f"messages[{index}].role")
-        if not _is_content(message.get("content")):
-            raise invalid("Invalid content: expected text or a list of parts.", param=f"messages[{index}].content")
-        if role == "tool" and not message.get("tool_call_id"):
-            raise invalid("Missing parameter 'tool_call_id'.", param=f"messages[{index}].tool_call_id")
-    check_media(messages)
-
-
-def _check_named(body: Mapping[str, Any]) -> None:
-    """A function that must be called is one that is offered."""
-    choice = body.get("tool_choice")
-    function = choice.get("function") if is_object(choice) else None
-    if not is_object(function):
-        return
-    tools: list[Any] = body.get("tools") or []
-    if function.get("name") not in [tool["function"]["name"] for tool in tools]:
-        raise invalid("Invalid value: 'tool_choice' names a function that is not in 'tools'.", param="tool_choice")
+def _check_beside(body: Mapping[str, Any]) -> None:
+    """Options that only mean something beside another stand beside it."""
+    for name, other in (("top_logprobs", "logprobs"), ("stream_options", "stream")):
+        if body.get(name) is not None and not body.get(other):
+            raise invalid(f"The '{name}' parameter is only allowed when '{other}' is enabled.", param=name)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..types.base import is_array, is_object
 from ..wire.endpoints import Dialect
-from .checks import Kind, check_fields, check_kinds, check_model, check_supported, count, is_text, one_of
+from .checks import Kind, check_fields, check_kinds, check_supported, count, is_text, one_of
 from .media import data_of
 from .refusals import invalid, like_models, mistyped
 from .script import Script, tokens_of
@@ -74,7 +74,6 @@ def embed_images(dialect: Dialect, given: Any, mode: str | None, script: Script)
 def _checked(dialect: Dialect, given: Any, mode: str | None, script: Script) -> dict[str, Any]:
     models = like_models(dialect)
     body = check_fields(dialect, given, mode, _KNOWN | {"input_type" if models else "user"})
-    check_model(body)
     kinds = (
         {"encoding_format": _FORMATS, "input_type": _INPUT_TYPES} if models else {"encoding_format": _OPENAI_FORMATS}
     )

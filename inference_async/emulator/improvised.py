@@ -16,6 +16,8 @@ from ..types import ToolCall
 from ..types.base import is_array, is_object
 from ..types.messages import text_of
 from ..types.tools import FunctionCall
+from .choices import callables_in
+from .effort import Effort
 from .instances import instance_of
 from .media import media_in
 from .refusals import invalid
@@ -37,20 +39,20 @@ def improvised(body: Mapping[str, Any]) -> Improvised:
         Refusal: nothing fits the schema in it.
     """
     results = _results(body["messages"])
-    demanded = _demanded(body)
-    if demanded is not None and not results:
-        return Improvised("", calls_for(body, [demanded]))
+    schemas, must = callables_in(body)
+    if must and not results:
+        return Improvised("", calls_for(body, list(schemas)[:1]))
     asked = body.get("response_format")
     kind = asked.get("type") if is_object(asked) else None
     if is_object(asked) and kind == "json_schema" and "schema" in asked["json_schema"]:
-        return Improvised(_instance(asked["json_schema"]["schema"], "response_format"), [])
+        return Improvised(_instance(asked["json_schema"]["schema"], "response_format", Effort()), [])
     text = results or _said(body["messages"])
     wants_json = kind in ("json_object", "json_schema")
     return Improvised(json.dumps({"echo": text}, ensure_ascii=False) if wants_json else text, [])
 
 
 def calls_for(body: Mapping[str, Any], names: str | list[str]) -> list[ToolCall]:
-    """Calls of the tools named, or of each tool offered, with arguments that satisfy their schemas.
+    """Calls of the tools named, or of each tool offered that may be called, with arguments that satisfy their schemas.
 
     Only one where the request wants no parallel calls, none where it wants no calls at all.
 
@@ -59,38 +61,23 @@ def calls_for(body: Mapping[str, Any], names: str | list[str]) -> list[ToolCall]
     """
     if body.get("tool_choice") == "none":
         return []
-    offered = _offered(body)
+    schemas, _ = callables_in(body)
     if isinstance(names, str):
-        names = list(offered)
-    calls = [_call(name, offered.get(name), f"{len(body['messages'])}/{at}") for at, name in enumerate(names)]
+        names = list(schemas)
+    effort = Effort()
+    calls = [_call(name, schemas.get(name), f"{len(body['messages'])}/{at}", effort) for at, name in enumerate(names)]
     return calls[:1] if body.get("parallel_tool_calls") is False else calls
 
 
-def _call(name: str, parameters: Any, place: str) -> ToolCall:
-    arguments = _instance(parameters, f"tools.{name}") if parameters else "{}"
+def _call(name: str, parameters: Any, place: str, effort: Effort) -> ToolCall:
+    arguments = _instance(parameters, f"tools.{name}", effort) if parameters else "{}"
     number = hashlib.sha256(f"{place}/{name}/{arguments}".encode()).hexdigest()[:24]
     return ToolCall(id=f"call_{number}", function=FunctionCall(name=name, arguments=arguments))
 
 
-def _offered(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The schemas of the arguments, by the names of the tools."""
-    tools: list[Any] = body.get("tools") or []
-    functions: list[dict[str, Any]] = [tool["function"] for tool in tools]
-    return {function["name"]: function.get("parameters") for function in functions}
-
-
-def _demanded(body: Mapping[str, Any]) -> str | None:
-    """The name of the tool that must be called; the first one where any will do."""
-    choice = body.get("tool_choice")
-    if is_object(choice):
-        function = choice.get("function")
-        return function["name"] if is_object(function) else None
-    return next(iter(_offered(body)), None) if choice == "required" else None
-
-
-def _instance(schema: Any, where: str) -> str:
+def _instance(schema: Any, where: str, effort: Effort) -> str:
     try:
-        return json.dumps(instance_of(schema), ensure_ascii=False)
+        return json.dumps(instance_of(schema, effort=effort), ensure_ascii=False)
     except ValueError as error:
         raise invalid(f"Invalid schema for '{where}': {error}.", param=where) from None
 

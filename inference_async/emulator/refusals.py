@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..wire.endpoints import Dialect
 
-__all__ = ["Refusal", "invalid", "like_models", "mistyped"]
+__all__ = ["Refusal", "invalid", "like_models", "mistyped", "no_model"]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -51,3 +51,17 @@ def mistyped(dialect: Dialect, name: str, expected: str, value: Any) -> Refusal:
         text = "One of the parameters contain invalid values."
         return Refusal(422, {"status": 422, "code": "Invalid input", "detail": detail, "message": text})
     return invalid(f"Invalid type or value for '{name}': expected {expected}.", param=name)
+
+
+def no_model(dialect: Dialect, name: str) -> Refusal:
+    """404: nothing is deployed under this name."""
+    error: Mapping[str, str | None]
+    if like_models(dialect):
+        code, error = "unknown_model", {"message": f"Unknown model: {name}", "details": f"Unknown model: {name}"}
+    elif dialect == "generic":
+        text = f"The model `{name}` does not exist or you do not have access to it."
+        code, error = "model_not_found", {"message": text, "type": "invalid_request_error", "param": None}
+    else:
+        text = "The API deployment for this resource does not exist. If you created the deployment within the last 5 "
+        code, error = "DeploymentNotFound", {"message": f"{text}minutes, please wait a moment and try again."}
+    return Refusal(404, {"error": {"code": code, **error}}, code=None if dialect == "generic" else code)

@@ -15,11 +15,17 @@ A script is a JSON file of this shape; everything but ``rules`` may be left out:
       ]
     }
 
-The first rule whose ``match`` fits answers. No rule, no problem: see `improvised`.
+The first rule whose ``match`` fits answers, as it is written, and be it nonsense: broken JSON where the request has a
+schema, say, to see what a program does with that. ``"fitting": true`` at the top passes over rules whose answer the
+request rules out; the script that ships with the package says so. No rule, no problem: see `improvised`.
+
+A model whose name begins with ``no-such`` is not there, whatever the script says: the request gets the 404 that the
+service answers to a wrong deployment name.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -33,7 +39,10 @@ from ..errors import ConfigurationError
 from ..types import ToolCall, Usage
 from ..types.base import is_object
 from ..types.messages import text_of
+from .choices import callables_in
+from .effort import Effort, SpentError
 from .improvised import calls_for, improvised
+from .schemas import fits
 
 __all__ = ["Answer", "Match", "Model", "ModelInfo", "Pace", "Rule", "Script", "tokens_of"]
 
@@ -148,6 +157,9 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Rules, in the order they are tried.
 
     Attributes:
+        fitting: a rule answers only if its answer is one to the request: JSON of the schema where there is one, a
+            call where one must be made, none where none may be. An answer that content safety refuses or cuts is one
+            to any request. Without it, what a rule says is said.
         models: what models cannot do, by their names.
         pace: how fast all answers stream that say nothing else.
         annotate: all answers are annotated; see `Answer`.
@@ -156,6 +168,7 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     rules: list[Rule] = []
+    fitting: bool = False
     models: dict[str, Model] = {}
     pace: Pace = msgspec.field(default_factory=Pace)
     annotate: bool = False
@@ -200,10 +213,30 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             Refusal: a schema in the request is none that anything fits.
         """
         for rule in self.rules:
-            if rule.match.fits(body):
+            if rule.match.fits(body) and (not self.fitting or _answers(rule.answer, body)):
                 return _with_calls(rule.answer, body)
         made = improvised(body)
         return Answer(content=made.content, tool_calls=made.tool_calls)
+
+
+def _answers(answer: Answer, body: Mapping[str, Any]) -> bool:
+    """Whether an answer is one that the request allows."""
+    if answer.refused is not None or answer.filtered is not None or answer.call_tools is not None:
+        return True
+    schemas, must = callables_in(body)
+    if answer.tool_calls:
+        return all(call.function.name in schemas for call in answer.tool_calls)
+    if must and body["messages"][-1].get("role") != "tool":
+        return False
+    kind = _field(body.get("response_format"), "type")
+    if kind not in ("json_object", "json_schema"):
+        return True
+    try:
+        value = json.loads(answer.content or "")
+        schema = body["response_format"]["json_schema"]["schema"] if kind == "json_schema" else {"type": "object"}
+        return fits(value, schema, schema, Effort())
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError, SpentError):
+        return False  # no JSON, or no schema: the latter is refused when an answer is made up
 
 
 def _with_calls(answer: Answer, body: Mapping[str, Any]) -> Answer:

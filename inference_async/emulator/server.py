@@ -38,6 +38,8 @@ class Emulator:
             async with InferenceClient(emulator.models_url, emulator.key, model="any-name") as client:
                 ...
 
+    A model whose name begins with ``no-such`` is not there, and gets the 404 of a wrong deployment name.
+
     Args:
         script: what it answers; the script that ships with the package if left out.
         key: the key it asks for, in the header where the dialect has it; None lets everybody in, unless `tokens` says

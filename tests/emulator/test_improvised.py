@@ -27,8 +27,13 @@ NAMED = {"type": "function", "function": {"name": "now"}}
 CALL_ALL = user("[call-tools]", tools=TOOLS)
 
 
-def schema(of: Any) -> dict[str, Any]:
-    return {"type": "json_schema", "json_schema": {"name": "n", "schema": of, "strict": True}}
+def schema(of: Any, *, strict: bool = True) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "n", "schema": of, "strict": strict}}
+
+
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -40,16 +45,9 @@ async def test_an_instance_of_the_schema(http: aiohttp.ClientSession, emulator: 
 
 
 async def test_a_schema_that_nothing_fits(http: aiohttp.ClientSession, emulator: Emulator) -> None:
-    status, body, _ = await ask(http, emulator, user("go", response_format=schema({"$ref": "#/gone"})))
+    status, body, _ = await ask(http, emulator, user("go", response_format=schema({"$ref": "#/gone"}, strict=False)))
     assert status == 400
     assert body["error"]["message"].startswith("Invalid schema for 'response_format': got $ref")
-
-
-async def test_without_a_schema_the_words_are_said_back_as_json(
-    http: aiohttp.ClientSession, emulator: Emulator
-) -> None:
-    asked = user("go", response_format={"type": "json_schema", "json_schema": {"name": "n"}})
-    assert (await choice_of(http, emulator, asked))["message"]["content"] == '{"echo": "go"}'
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,9 @@ async def test_without_a_schema_the_words_are_said_back_as_json(
         ({"tool_choice": "none"}, []),
         ({"tool_choice": "required"}, ["weather"]),
         ({"tool_choice": NAMED}, ["now"]),
-        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}, []),
+        (allowed("auto", "now"), []),
+        (allowed("required", "now"), ["now"]),
+        (allowed("required", "now", "weather"), ["weather"]),
     ],
 )
 async def test_a_call_is_made_where_it_is_demanded(
@@ -129,16 +129,9 @@ async def test_the_results_are_said_back_and_the_turn_ends(
     assert last["choices"][0]["finish_reason"] == "stop"
 
 
-@pytest.mark.parametrize("calls", [5, [5], [{}], [{"id": [], "function": {"name": 5}}]])
-async def test_a_history_that_is_odd_is_read_all_the_same(
-    http: aiohttp.ClientSession, emulator: Emulator, calls: Any
-) -> None:
-    body = user("x")
-    body["messages"] += [
-        {"role": "assistant", "tool_calls": calls},
-        {"role": "tool", "tool_call_id": "a", "content": "b"},
-    ]
-    assert (await choice_of(http, emulator, body))["message"]["content"] == "tool: b"
+async def test_only_allowed_tools_are_called(http: aiohttp.ClientSession, emulator: Emulator) -> None:
+    choice = await choice_of(http, emulator, {**CALL_ALL, **allowed("auto", "now")})
+    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == ["now"]
 
 
 async def test_a_script_names_the_calls(http: aiohttp.ClientSession) -> None:
@@ -149,9 +142,10 @@ async def test_a_script_names_the_calls(http: aiohttp.ClientSession) -> None:
             ("now", "{}"),
             ("made-up", "{}"),
         ]
-        messages = [*ASKED["messages"], {"role": "tool", "tool_call_id": "a", "content": "b"}]
+        asked = {"role": "assistant", "tool_calls": calls[:1]}
+        messages = [*ASKED["messages"], asked, {"role": "tool", "tool_call_id": calls[0]["id"], "content": "b"}]
         choice = await choice_of(http, emulator, {**ASKED, "messages": messages})
-        assert (choice["message"]["content"], choice["message"]["tool_calls"]) == ("tool: b", None)
+        assert (choice["message"]["content"], choice["message"]["tool_calls"]) == ("now: b", None)
 
 
 async def test_a_tool_with_a_schema_that_is_none(http: aiohttp.ClientSession, emulator: Emulator) -> None:

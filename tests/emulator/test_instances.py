@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from inference_async.emulator.effort import MOST_STEPS, Effort
 from inference_async.emulator.instances import instance_of
 from inference_async.emulator.schemas import fits
 
@@ -66,6 +68,15 @@ NODE = {
         ({"allOf": [{"required": ["a"]}, {"properties": {"a": {"const": 1}}, "type": "object"}]}, {"a": 1}),
         ({"allOf": [{"anyOf": [{"const": 1}, {"const": 2}]}, {"anyOf": [{"const": 2}, {"const": 3}]}]}, 2),
         ({"not": {"type": "string"}}, 0),
+        ({"type": "integer", "not": {"minimum": 0}}, -1),
+        ({"type": "integer", "minimum": 0, "not": {"maximum": 1000}}, 1001),
+        ({"type": "number", "not": {"anyOf": [{"maximum": 500}]}}, 500.5),
+        ({"type": "string", "not": {"maxLength": 9}}, "text text"[:9] + " text"),
+        ({"type": "string", "not": {"minLength": 2}}, "t"),
+        ({"type": "integer", "minimum": 1e30}, int(1e30)),
+        ({"allOf": [{"type": "string", "pattern": "^(foo|bar|baz)$"}, {"pattern": "z"}]}, "baz"),
+        ({"type": "string", "format": "uri", "minLength": 40}, "https://example.com/" + "a" * 20),
+        ({"properties": {"a": {"if": {}, "then": False}, "b": {"type": "integer"}}}, {"b": 0}),
         ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "integer"}}}, 0),
         ({"$ref": "#/$defs/a~1b", "minimum": 3, "$defs": {"a/b": {"type": "integer"}}}, 3),
         ({"$defs": {"Node": NODE}, "$ref": "#/$defs/Node"}, {"value": 0, "next": None, "children": []}),
@@ -93,7 +104,13 @@ def test_the_instance_of(schema: Any, instance: Any) -> None:
         ({"type": "array", "minItems": 10**9}, "too much"),
         ({"type": "string", "minLength": 10**9}, "too much"),
         ({"type": "string", "pattern": "(?=a)"}, "simpler"),
-        ({"type": "string", "pattern": "("}, "which is none"),
+        ({"type": "string", "pattern": "("}, "left open"),
+        ({"type": "object", "required": ["a"], "properties": {"a": {"contains": {}}}}, "'contains'"),
+        ({"type": "object", "minProperties": 1, "propertyNames": {"pattern": "^x"}}, "'propertyNames'"),
+        ({"type": "object", "dependentRequired": {"a": ["b"]}}, "'dependentRequired'"),
+        ({"type": "object", "if": {}, "unevaluatedProperties": False}, "'(if|unevaluatedProperties)'"),
+        ({"type": "string", "format": "date", "minLength": 40}, "format"),
+        ({"type": "number", "minimum": float("inf")}, "inf"),
     ],
 )
 def test_where_there_is_none(schema: Any, words: str) -> None:
@@ -106,6 +123,37 @@ def test_a_schema_does_not_choose_how_long_it_takes() -> None:
     schema: dict[str, Any] = {"$ref": "#/$defs/A0", "$defs": {**definitions, "A40": False}}
     with pytest.raises(ValueError, match="too large"):
         instance_of(schema)
+
+
+TYPES = {f"T{n}": {"properties": {f"q{m}": {"$ref": f"#/$defs/T{m}"} for m in range(8)}} for n in range(8)}
+NESTED = {"type": "array", "minItems": 100, "items": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"type": "string", "pattern": "^a{27}$"}, {"pattern": "^(a+)+b$"}]},
+        {"type": "array", "minItems": 100, "items": {"type": "array", "minItems": 100, "items": NESTED}},
+        {"type": "object", "properties": {f"p{n}": {"$ref": "#/$defs/T0"} for n in range(3000)}, "$defs": TYPES},
+        {"enum": [[0] * 1000 + [n] for n in range(1000)], "minItems": 10**6},
+        {"allOf": [{"properties": {f"p{n}_{m}": {} for m in range(20)}} for n in range(300)]},
+    ],
+    ids=["patterns", "arrays", "references", "enum", "allOf"],
+)
+def test_a_schema_spends_no_more_than_it_may(schema: dict[str, Any]) -> None:
+    effort = Effort()
+    with contextlib.suppress(ValueError):
+        assert Draft202012Validator(schema).is_valid(instance_of(schema, effort=effort))
+    assert 0 <= effort.left < MOST_STEPS
+
+
+def test_several_schemas_share_what_may_be_spent() -> None:
+    effort, schema = Effort(60), {"type": "object", "properties": {"a": {"type": "integer"}}}
+    for _ in range(2):
+        assert instance_of(schema, effort=effort) == {"a": 0}
+    effort.spend(effort.left)
+    with pytest.raises(ValueError, match="too large"):
+        instance_of(schema, effort=effort)
 
 
 def objects(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -173,7 +221,7 @@ def test_every_instance_is_valid(schema: dict[str, Any]) -> None:
 @settings(deadline=None)
 @given(SCHEMAS, st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.floats(-9, 9))
 def test_what_fits_is_what_the_validator_takes(schema: dict[str, Any], value: Any) -> None:
-    assert fits(value, schema, schema) == Draft202012Validator(schema).is_valid(value)
+    assert fits(value, schema, schema, Effort()) == Draft202012Validator(schema).is_valid(value)
 
 
 @settings(deadline=None)

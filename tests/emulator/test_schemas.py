@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from inference_async.emulator.effort import Effort, SpentError
 from inference_async.emulator.schemas import Schema, fits, merged, resolved
 
 
@@ -48,7 +49,7 @@ def test_references_to_nothing(ref: str) -> None:
     ],
 )
 def test_two_schemas_at_once(one: Schema, other: Schema, both: Schema) -> None:
-    assert merged(one, other) == both
+    assert merged(one, other, Effort()) == both
 
 
 @pytest.mark.parametrize(
@@ -72,4 +73,38 @@ def test_two_schemas_at_once(one: Schema, other: Schema, both: Schema) -> None:
     ],
 )
 def test_what_fits_is_what_a_validator_takes(schema: dict[str, Any], value: Any) -> None:
-    assert fits(value, schema, schema) == Draft202012Validator(schema).is_valid(value)
+    assert fits(value, schema, schema, Effort()) == Draft202012Validator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"contains": {"type": "null"}},
+        {"propertyNames": {"maxLength": 2}},
+        {"dependentRequired": {"a": ["b"]}},
+        {"if": True, "then": False},
+        {"unevaluatedProperties": False},
+        {"patternProperties": {"^a": False}},
+        {"items": [{"type": "null"}]},
+        {"allOf": [{"properties": {"a": {"else": False}}}]},
+    ],
+    ids=lambda schema: next(iter(schema)),
+)
+def test_keywords_that_are_not_known_are_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"got the keyword|got a list"):
+        fits([1] if "items" in schema else {"a": 1}, schema, schema, Effort())
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"uniqueItems": True}, list(range(200))),
+        ({"enum": [[0] * 100 + [at] for at in range(1, 101)]}, [0] * 101),
+        ({"items": {"anyOf": [*[{"type": "null"}] * 10, {}]}}, [0] * 200),
+        ({"pattern": "^(.*.*)*x$"}, "a" * 500),
+    ],
+    ids=["unique", "enum", "branches", "pattern"],
+)
+def test_steps_are_counted(schema: dict[str, Any], value: Any) -> None:
+    with pytest.raises(SpentError):
+        fits(value, schema, schema, Effort(1_000))

@@ -56,6 +56,45 @@ def test_the_first_rule_that_fits_answers() -> None:
     assert script.answer_to({"messages": [{"role": "user", "content": "y"}]}).content == "2"
 
 
+def typed(of: Any, text: str = "The largest city of Norway?") -> dict[str, Any]:
+    asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": of}}
+    return {"model": "m", "messages": [{"role": "user", "content": text}], "response_format": asked}
+
+
+CITY = {"type": "object", "properties": {"name": {"type": "string"}, "people": {"type": "integer"}}}
+RIVER = {"type": "object", "properties": {"length": {"type": "integer"}}, "required": ["length"]}
+TOOL = {"type": "function", "function": {"name": "look"}}
+
+
+def test_the_shipped_script_says_nothing_that_the_schema_rules_out() -> None:
+    script = Script.shipped()
+    assert script.answer_to(typed(CITY)).content == '{"name": "Oslo", "people": 717000}'
+    assert script.answer_to(typed(RIVER)).content == '{"length": 0}'
+    for text in ("How many languages are in the world?", "[reasoning]", "[late-filter]"):
+        told = script.answer_to(typed(RIVER, text))
+        assert told.filtered is not None or told.content == '{"length": 0}'
+    plain: dict[str, Any] = {"messages": [{"role": "user", "content": "[reasoning]"}]}
+    assert script.answer_to(plain).reasoning
+    assert not script.answer_to({**plain, "response_format": {"type": "json_object"}}).reasoning
+    called = script.answer_to({**plain, "tools": [TOOL], "tool_choice": "required"})
+    assert [call.function.name for call in called.tool_calls] == ["look"]
+
+
+def test_a_script_of_ones_own_may_say_nonsense() -> None:
+    rules = b'"rules": [{"answer": {"content": "{broken"}}]'
+    assert Script.from_json(b"{%s}" % rules).answer_to(typed(RIVER)).content == "{broken"
+    assert Script.from_json(b'{"fitting": true, %s}' % rules).answer_to(typed(RIVER)).content == '{"length": 0}'
+
+
+def test_a_call_fits_where_it_may_be_made() -> None:
+    call = b'{"id": "1", "function": {"name": "look", "arguments": "{}"}}'
+    script = Script.from_json(b'{"fitting": true, "rules": [{"answer": {"tool_calls": [%s]}}]}' % call)
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
+    assert script.answer_to(asked).tool_calls[0].id == "1"
+    assert script.answer_to({**asked, "tool_choice": "none"}).content == "x"
+    assert script.answer_to({**asked, "tools": []}).content == "x"
+
+
 def test_what_no_rule_fits_is_said_back() -> None:
     body: dict[str, Any] = {"messages": [{"role": "user", "content": "é\n"}, {"role": "assistant", "content": "no"}]}
     assert Script().answer_to(body).content == "é\n"
