@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
+import anyio
 import anyio.to_thread
 
 from ..errors import ClientClosedError, ConfigurationError, CredentialError, InferenceError
@@ -26,13 +27,19 @@ from ..wire.endpoints import Endpoint
 from ..wire.request import Secret
 from ..wire.response import excerpt
 
-__all__ = ["Authoriser", "Credential", "authoriser"]
+__all__ = ["SEE_CAUSE", "Authoriser", "Credential", "authoriser"]
 
 _DEFAULT: Final = "default"
 _REFRESH_BEFORE: Final = 300.0
 """Seconds before its end at which a token is replaced; azure-core's own margin."""
 _TRY_AGAIN: Final = 30.0
-"""Seconds for which a token that could not be replaced, and is good still, is used before the next try."""
+"""Seconds between two requests for a token while the one in hand is good still, whatever comes of the first."""
+_GIVE_UP: Final = 30.0
+"""Seconds after which a refresh in the background is given up; calls that have no good token wait without a limit."""
+_THREADS: Final = 8
+"""The most of a client's credentials that block at a time; their threads are no part of those that user code shares."""
+SEE_CAUSE: Final = "; its own error, the cause of this one, says more"
+"""How a message ends that is the first line of a longer one."""
 
 
 class KeyCredential(Protocol):
@@ -71,12 +78,13 @@ class Authoriser(Protocol):
     async def header(self) -> tuple[str, Secret] | None:
         """The header's name and value; None if the endpoint needs none.
 
+        It waits for a token only where there is none that is good still; a refresh goes on beside the calls.
         Cancelling it does not disturb other calls that wait for the same token. A credential that blocks runs in a
         thread, which nothing can stop: then its result is thrown away.
 
         Raises:
             CredentialError: the credential gave no token.
-            ConfigurationError: what it gave cannot stand in a header.
+            ConfigurationError: a key, or what a callable returned, cannot stand in a header.
         """
         ...
 
@@ -96,7 +104,7 @@ class Authoriser(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close a credential that was made here; one that was given is its owner's to close."""
+        """End a refresh under way, and close a credential that was made here; one that was given is its owner's."""
         ...
 
 
@@ -166,10 +174,11 @@ class _Key(_Plain):
 class _Provider(_Plain):
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     async def header(self) -> tuple[str, Secret]:
         try:
-            return "authorization", _bearer(_checked(await _called(self._provider), "token"))
+            return "authorization", _bearer(_checked(await _called(self._threads, self._provider), "token"))
         except ConfigurationError:
             raise
         except Exception as error:
@@ -189,8 +198,9 @@ class _Kept(NamedTuple):
 class _Token:
     """The tokens of one credential for one scope, each kept until shortly before its end.
 
-    One request for a token is made at a time. Who comes meanwhile waits and takes what comes of it, be it a token or a
-    failure; if the call that makes the request is cancelled, the next in line makes its own.
+    One request for a token is made at a time. Who comes meanwhile, and has no good token, waits and takes what comes of
+    it, be it a token or a failure; if the call that makes the request is cancelled, the next in line makes its own.
+    A token that is good still is replaced by a task beside the calls, which none of them waits for.
     """
 
     def __init__(self, credential: Any, scope: str, clock: Callable[[], float]) -> None:
@@ -199,7 +209,9 @@ class _Token:
         self._name = "DefaultAzureCredential" if self._owned else type(credential).__name__
         self._scope = scope
         self._clock = clock
+        self._threads = anyio.CapacityLimiter(_THREADS)
         self._lock = asyncio.Lock()
+        self._refresh: asyncio.Task[None] | None = None
         self._token: _Kept | None = None
         self._requests = 0  # that have ended, well or not
         self._failure: InferenceError | None = None  # of the last of them
@@ -208,8 +220,11 @@ class _Token:
 
     async def header(self) -> tuple[str, Secret]:
         token = self._token
-        if token is None or self._clock() >= token.refresh_at:
+        now = self._clock()
+        if token is None or now >= token.ends:
             token = await self._renewed()
+        elif now >= token.refresh_at and not self._closed and (self._refresh is None or self._refresh.done()):
+            self._refresh = asyncio.create_task(self._refreshed())
         return "authorization", token.header
 
     async def answer(self, challenge: str, refused: str) -> bool:
@@ -221,13 +236,22 @@ class _Token:
         return True  # else another call has met the same challenge meanwhile
 
     async def aclose(self) -> None:
+        self._closed = True
+        if self._refresh is not None:
+            self._refresh.cancel()
+            await asyncio.wait([self._refresh])
         async with self._lock:
-            self._closed = True
             credential = self._credential
             if self._owned and credential is not None:
                 self._credential = None
                 with contextlib.suppress(Exception):  # nobody could do anything about it
                     await credential.close()
+
+    async def _refreshed(self) -> None:
+        """Replace a token that is good still. A failure is nobody's: who has no good token any more asks again."""
+        with contextlib.suppress(InferenceError, TimeoutError):
+            async with asyncio.timeout(_GIVE_UP):
+                await self._renewed()
 
     async def _renewed(self, claims: str | None = None) -> _Kept:
         """A new token; or the old one, if none is to be had and the service has not refused the old one."""
@@ -250,8 +274,7 @@ class _Token:
         except InferenceError as error:
             self._failure = error.with_traceback(None)  # which would keep this call alive until the next one
             if self._token is not None:
-                try_again = min(self._clock() + _TRY_AGAIN, self._token.ends)
-                self._token = self._token._replace(refresh_at=try_again)
+                self._token = self._token._replace(refresh_at=self._clock() + _TRY_AGAIN)
         self._requests += 1  # not reached by a call that is cancelled: the next in line has nothing to take over
         self._claims = claims or self._claims
 
@@ -265,11 +288,15 @@ class _Token:
             wanted["enable_cae"] = True
         try:
             if self._credential is None:
-                self._credential = await anyio.to_thread.run_sync(_default_credential)  # the import takes its time
+                self._credential = await _called(self._threads, _default_credential)  # the import takes its time
             method, keywords = self._asking(wanted)
-            return _kept(await _called(method, self._scope, **keywords))
-        except (ConfigurationError, CredentialError):
+            return _kept(await _called(self._threads, method, self._scope, **keywords), self._clock())
+        except CredentialError:
             raise
+        except ConfigurationError as error:
+            raise CredentialError(
+                f"the credential {self._name} gave no token for {self._scope}: {error.message}"
+            ) from None
         except Exception as error:
             raise CredentialError(
                 f"the credential {self._name} gave no token for {self._scope}: {self._said(error)}"
@@ -294,7 +321,7 @@ class _Token:
             if self._name == "DefaultAzureCredential"
             else "check the identity that it stands for"
         )
-        return f"{said}; {what_to_do}; its own error, the cause of this one, says more"
+        return f"{said}; {what_to_do}{SEE_CAUSE}"
 
 
 def _gets_tokens(credential: object) -> bool:
@@ -312,11 +339,13 @@ def _default_credential() -> Any:
     return DefaultAzureCredential()
 
 
-async def _called(function: Callable[..., Any], *args: str, **keywords: Any) -> Any:
-    """What a function of the user's returns; one that may block runs in a thread."""
+async def _called(threads: anyio.CapacityLimiter, function: Callable[..., Any], *args: str, **keywords: Any) -> Any:
+    """What a function of the user's returns; one that may block runs in a thread, which is left if it is too late."""
     if inspect.iscoroutinefunction(function):
         return await function(*args, **keywords)
-    result = await anyio.to_thread.run_sync(partial(function, *args, **keywords))
+    result = await anyio.to_thread.run_sync(
+        partial(function, *args, **keywords), abandon_on_cancel=True, limiter=threads
+    )
     return await result if inspect.isawaitable(result) else result
 
 
@@ -333,14 +362,25 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     )
 
 
-def _kept(token: Any) -> _Kept:
-    header = _bearer(_checked(getattr(token, "token", None), "token"))
+def _kept(token: Any, now: float) -> _Kept:
+    """The token that a credential gave at a time.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not hasattr(token, "token"):
+        kind = type(token).__name__
+        del token
+        raise ConfigurationError(f"got a value of type {kind}, expected one with .token and .expires_on")
+    header = _bearer(_checked(token.token, "token"))
     ends = _seconds(getattr(token, "expires_on", None))
     refresh_on = _seconds(getattr(token, "refresh_on", None))
     if ends is None:
-        raise CredentialError("the credential gave a token that does not say when it ends; expected expires_on=")
+        raise ConfigurationError("got a token that does not say when it ends, expected .expires_on")
     refresh_at = ends - _REFRESH_BEFORE
-    return _Kept(header, refresh_at if refresh_on is None else min(refresh_at, refresh_on), ends)
+    if refresh_on is not None:
+        refresh_at = min(refresh_at, refresh_on)
+    return _Kept(header, max(refresh_at, now + _TRY_AGAIN), ends)
 
 
 def _seconds(value: object) -> float | None:

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
+import anyio.to_thread
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
@@ -169,10 +171,26 @@ async def test_a_token_is_kept_and_asked_for_once_however_many_wait() -> None:
     assert len(credential.scopes) == 1
 
 
-async def test_a_token_is_replaced_before_it_ends() -> None:
-    auth = authoriser(Credential(lives=200), MODELS)
-    assert await auth.header() == ("authorization", "Bearer token-1")
-    assert await auth.header() == ("authorization", "Bearer token-2")
+async def refreshed(auth: Any) -> None:
+    """Wait for the refresh that the last call has started."""
+    await asyncio.wait([auth._refresh])
+
+
+async def test_a_token_that_never_lives_long_is_not_asked_for_by_every_call() -> None:
+    clock = Clock()
+    credential = Newer(*(Info(f"t{n}", clock.now + 200 + 30 * n) for n in range(3)))
+    auth = authoriser(credential, MODELS, clock=clock)
+    for _ in range(3):
+        assert await auth.header() == ("authorization", "Bearer t0")
+        await asyncio.sleep(0)
+    assert len(credential.options) == 1
+    clock.now += 30
+    await auth.header()
+    await refreshed(auth)
+    for _ in range(3):
+        assert await auth.header() == ("authorization", "Bearer t1")
+        await asyncio.sleep(0)
+    assert len(credential.options) == 2
 
 
 async def test_a_blocking_credential_does_not_block_the_loop() -> None:
@@ -275,6 +293,8 @@ async def test_a_token_is_replaced_300_seconds_before_its_end() -> None:
     clock.now += 3299
     assert await auth.header() == ("authorization", "Bearer t1")
     clock.now += 1
+    assert await auth.header() == ("authorization", "Bearer t1"), "which is good still: nobody waits"
+    await refreshed(auth)
     assert await auth.header() == ("authorization", "Bearer t2")
     assert credential.options == [None, None], "nothing is wanted of a token before the service has challenged one"
 
@@ -284,9 +304,12 @@ async def test_a_token_is_replaced_when_it_says_so(lives: float, refresh_in: flo
     clock = Clock()
     first = Info("t1", clock.now + lives, refresh_on=clock.now + refresh_in)
     auth = authoriser(Newer(first, Info("t2", str(clock.now + 7200))), MODELS, clock=clock)
+    await auth.header()
     clock.now += 999
     assert await auth.header() == ("authorization", "Bearer t1")
     clock.now += 1
+    await auth.header()
+    await refreshed(auth)
     assert await auth.header() == ("authorization", "Bearer t2")
 
 
@@ -298,14 +321,70 @@ async def test_a_refresh_that_fails_does_not_fail_a_call_whose_token_is_good() -
     clock.now += 3400
     for _ in range(3):
         assert await auth.header() == ("authorization", "Bearer t1")
+        await refreshed(auth)
     assert len(credential.options) == 2, "one that has failed is not tried again by every call"
     clock.now += 30
     assert await auth.header() == ("authorization", "Bearer t1")
+    await refreshed(auth)
     assert len(credential.options) == 3
     clock.now += 170
     with pytest.raises(CredentialError, match="Newer gave no token for https://cognitiveservices"):
         await auth.header()
     assert await auth.header() == ("authorization", "Bearer t2")
+
+
+async def test_a_refresh_that_hangs_holds_no_call_whose_token_is_good() -> None:
+    clock = Clock()
+    credential = Gated(Info("t1", clock.now + 3600), Info("t2", clock.now + 9999))
+    credential.gate.set()
+    auth = authoriser(credential, MODELS, clock=clock)
+    await auth.header()
+    credential.shut()
+    clock.now += 3400
+    for _ in range(3):
+        assert await auth.header() == ("authorization", "Bearer t1")
+        await credential.arrived.wait()
+    assert len(credential.asked) == 2, "one refresh at a time"
+    clock.now += 200
+    waiting = asyncio.create_task(auth.header())
+    await asyncio.sleep(0)
+    credential.gate.set()
+    assert await waiting == ("authorization", "Bearer t2"), "what the refresh brings is for those that wait too"
+    assert len(credential.asked) == 2
+
+
+async def test_a_refresh_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference_async.net.auth._GIVE_UP", 0)
+    clock = Clock()
+    credential = Gated(Info("t1", clock.now + 3600), Info("t2", clock.now + 9999))
+    credential.gate.set()
+    auth = authoriser(credential, MODELS, clock=clock)
+    await auth.header()
+    credential.shut()
+    clock.now += 3400
+    assert await auth.header() == ("authorization", "Bearer t1")
+    await refreshed(auth)
+    assert credential.ended == len(credential.asked)
+    clock.now += 200
+    credential.gate.set()
+    assert await auth.header() == ("authorization", "Bearer t2"), "the next call asks for its own"
+
+
+async def test_closing_ends_a_refresh() -> None:
+    clock = Clock()
+    credential = Gated(Info("t1", clock.now + 3600))
+    credential.gate.set()
+    auth = authoriser(credential, MODELS, clock=clock)
+    await auth.header()
+    credential.shut()
+    clock.now += 3400
+    await auth.header()
+    await credential.arrived.wait()
+    await auth.aclose()
+    assert credential.ended == 2
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await auth.header()
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "and none is begun any more"
 
 
 async def test_a_failure_is_shared_by_all_who_waited_for_it() -> None:
@@ -370,6 +449,47 @@ async def test_a_credential_that_blocks_does_not_hold_a_call_that_is_cancelled()
     assert await auth.header() == ("authorization", "Bearer sync")
 
 
+@pytest.mark.parametrize("callable_only", [False, True], ids=["credential", "callable"])
+async def test_a_scope_of_anyio_does_not_wait_for_a_credential_that_blocks(callable_only: bool) -> None:
+    arrived, gate = asyncio.Event(), threading.Event()
+    ended: list[bool] = []
+    loop = asyncio.get_running_loop()
+
+    class Blocking:
+        def get_token(self, *scopes: str) -> Token:
+            loop.call_soon_threadsafe(arrived.set)
+            gate.wait(10)
+            ended.append(True)
+            return Token("sync", time.time() + 3600)
+
+    auth = authoriser((lambda: Blocking().get_token().token) if callable_only else Blocking(), MODELS)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(auth.header)
+            await arrived.wait()
+            group.cancel_scope.cancel()
+        assert not ended
+    finally:
+        gate.set()
+
+
+async def test_threads_of_user_code_do_not_starve_a_credential() -> None:
+    class Blocking:
+        def get_token(self, *scopes: str) -> Token:
+            return Token("sync", time.time() + 3600)
+
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    limiter.acquire_on_behalf_of_nowait(limiter)
+    total, limiter.total_tokens = limiter.total_tokens, 1
+    try:
+        async with asyncio.timeout(10):
+            assert await authoriser(Blocking(), MODELS).header() == ("authorization", "Bearer sync")
+            assert await authoriser(lambda: "t1", MODELS).header() == ("authorization", "Bearer t1")
+    finally:
+        limiter.total_tokens = total
+        limiter.release_on_behalf_of(limiter)
+
+
 async def test_a_newer_credential_that_blocks_does_not_block_the_loop() -> None:
     threads = []
 
@@ -383,22 +503,24 @@ async def test_a_newer_credential_that_blocks_does_not_block_the_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "error", "words"),
+    ("token", "words"),
     [
-        pytest.param(Info("hidden-1", None), CredentialError, "when it ends", id="no end"),
-        pytest.param(Info("hidden-1", float("nan")), CredentialError, "when it ends", id="an end that is no number"),
-        pytest.param(Info("hidden-1", "soon"), CredentialError, "when it ends", id="an end in words"),
-        pytest.param(Info("hidden-1\n", 1), ConfigurationError, "line break", id="a line break"),
-        pytest.param(Info(b"hidden-1", 1), ConfigurationError, "type bytes", id="bytes"),
-        pytest.param("hidden-1", ConfigurationError, "type NoneType", id="bare text"),
+        pytest.param(Info("hidden-1", None), "when it ends", id="no end"),
+        pytest.param(Info("hidden-1", float("nan")), "when it ends", id="an end that is no number"),
+        pytest.param(Info("hidden-1", "soon"), "when it ends", id="an end in words"),
+        pytest.param(Info("hidden-1\n", 1), "line break", id="a line break"),
+        pytest.param(Info(b"hidden-1", 1), "token of type bytes", id="bytes"),
+        pytest.param("hidden-1", "value of type str, expected one with .token", id="bare text"),
+        pytest.param(("hidden-1", 1), "value of type tuple", id="a bare tuple"),
+        pytest.param(None, "value of type NoneType", id="nothing"),
     ],
 )
-async def test_what_is_no_token(token: Any, error: type[Exception], words: str) -> None:
+async def test_what_is_no_token(token: Any, words: str) -> None:
     class Odd:
         async def get_token(self, *scopes: str) -> Any:
             return token
 
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(CredentialError, match=f"the credential Odd gave no token for {SCOPE}: got .*{words}") as caught:
         await authoriser(Odd(), MODELS).header()
     assert "hidden-1" not in shown(caught.value)
 
@@ -417,9 +539,10 @@ async def test_a_provider_that_gives_nonsense_does_not_show_it(token: Any) -> No
 
 
 async def test_a_challenge_is_met_with_a_token_for_all() -> None:
-    far = time.time() + 3600
+    clock = Clock()
+    far = clock.now + 3600
     credential = Newer(Info("t1", far, refresh_on=1), Info("t2", far), Info("t3", far, refresh_on=1), Info("t4", far))
-    auth = authoriser(credential, MODELS)
+    auth = authoriser(credential, MODELS, clock=clock)
     await auth.header()
     assert await auth.answer(challenge(CLAIMS), "Bearer t1")
     assert credential.options[1] == {
@@ -430,6 +553,9 @@ async def test_a_challenge_is_met_with_a_token_for_all() -> None:
     assert len(credential.options) == 2
     assert await auth.answer(challenge(CLAIMS | {"more": 1}), "Bearer t1"), "other claims"
     assert len(credential.options) == 3
+    clock.now += 30
+    await auth.header()
+    await refreshed(auth)
     assert await auth.header() == ("authorization", "Bearer t4")
     assert credential.options[3] == {"enable_cae": True}, "it stays a client that can be challenged"
 
@@ -562,6 +688,8 @@ async def test_a_refresh_by_azure_identitys_own_word(entra: Entra) -> None:
         clock.now += 990
         assert await auth.header() == ("authorization", "Bearer secret-token-1")
         clock.now += 20
+        await auth.header()
+        await refreshed(auth)
         assert await auth.header() == ("authorization", "Bearer secret-token-2")
 
 
@@ -597,11 +725,18 @@ async def test_a_wrong_client_secret_is_told_and_not_shown(entra: Entra) -> None
 
 async def test_a_refresh_that_entra_refuses(entra: Entra) -> None:
     entra.lives = 200
-    async with Model() as model, entra.credential() as credential, client_of(model, credential) as client:
-        await client.complete("Hi")
+    clock = Clock()
+    clock.now = time.time()
+    async with entra.credential() as credential:
+        auth = authoriser(credential, MODELS, clock=clock)
+        await auth.header()
         entra.broken = True
-        await client.complete("Hi")
-    assert model.bearers == ["secret-token-1"] * 2
+        credential._client._cache = None  # which goes by the real clock
+        clock.now += 60
+        for _ in range(2):
+            assert await auth.header() == ("authorization", "Bearer secret-token-1")
+            await refreshed(auth)
+    assert len(entra.asked) == 2
 
 
 async def test_a_claims_challenge_from_end_to_end(entra: Entra) -> None:
