@@ -16,7 +16,7 @@ import click
 from .._version import __version__
 from ..errors import InferenceError
 from .chat import chat
-from .doctor import doctor
+from .doctor import Asked, doctor
 from .serve import serve
 
 __all__ = ["cli", "run"]
@@ -66,17 +66,21 @@ def chat_command(prompt: str | None, as_json: bool, **given: Any) -> int:
 
 @cli.command("doctor", short_help="Say what is understood of an endpoint.")
 @click.argument("url", required=False)
-@click.option("--model", metavar="NAME", help="The deployment's name, for --call.")
+@click.option("--model", metavar="NAME", help="The deployment's name.")
 @click.option("--call", is_flag=True, help="Make one small request too, and explain what comes of it.")
 @click.option(
     "--entra", is_flag=True, help="Take a Microsoft Entra ID token (DefaultAzureCredential) in place of a key."
 )
-def doctor_command(url: str | None, model: str | None, call: bool, entra: bool) -> int:
+@click.option("--dialect", metavar="NAME", help="Overrule what the URL says: models, openai-v1, deployment ...")
+@click.option("--api-version", metavar="VERSION", help="Overrule the dialect's own; '' sends none.")
+@click.option("--key-header", metavar="NAME", help="Overrule the header that carries a key.")
+@click.option("--scope", metavar="SCOPE", help="Overrule the scope of tokens.")
+def doctor_command(url: str | None, **given: Any) -> int:
     """Say what is understood of URL, or of the endpoint in the environment: dialect, addresses, key, token, version.
 
-    Nothing is sent without --call. The exit code is 0 if all is well, 1 if not.
+    Nothing is sent without --call. The exit code is 0 if all is well, 1 if there is a problem.
     """
-    return _run(doctor(url, model=model, call=call, entra=entra))
+    return _run(doctor(Asked(url, **given)))
 
 
 @cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)

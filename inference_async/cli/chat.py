@@ -56,6 +56,9 @@ async def chat(
         note(_summary(completion, first, now() - started))
     if first is None:
         note("the answer is empty", "yellow")
+    if stream.retract_from is not None:
+        count = len(completion.text) - stream.retract_from
+        note(f"content safety looked after the fact: the last {count} characters are not to be shown", "yellow")
     if completion.finish_reason in _CUT:
         note(f"the answer is cut {_CUT[completion.finish_reason]}", "yellow")
         return 3

@@ -139,6 +139,13 @@ async def test_a_filtered_answer_is_no_success() -> None:
     assert "cut by content safety" in err
 
 
+async def test_what_is_to_be_taken_back_is_told() -> None:
+    code, out, err = await run("chat", "[late-filter]")
+    assert code == 3
+    assert "the last 43 characters are not to be shown" in err
+    assert len(out.strip()) == 169
+
+
 async def test_a_cut_stream_is_no_success() -> None:
     async def answer(connection: Connection) -> None:
         await connection.send(STREAM_HEAD)
