@@ -90,7 +90,8 @@ async def test_a_result_goes_as_json_text(result: object, content: str) -> None:
 
 
 async def test_a_pydantic_model_is_a_result_too() -> None:
-    pydantic = pytest.importorskip("pydantic")
+    import pydantic
+
     model: Any = pydantic.create_model("Order", day=(dt.date, ...))
 
     def f() -> object:

@@ -357,7 +357,8 @@ async def test_a_bound_method() -> None:
 
 
 async def test_pydantic_models_are_parameters_too() -> None:
-    pydantic = pytest.importorskip("pydantic")
+    import pydantic
+
     model: Any = pydantic.create_model("Order", fruit=(str, ...), count=(int, 1))
 
     def order(order: Any) -> str:

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from typing import Annotated, Any
 
+import pydantic
 import pytest
 
 from inference_async import ConfigurationError, Tool, tool
 from inference_async.structured import Mismatch
 
-pydantic = pytest.importorskip("pydantic")
 Field: Any = pydantic.Field
 ORDER: Any = pydantic.create_model("Order", fruit=(str, ...))
 NULL = {"type": "null"}
