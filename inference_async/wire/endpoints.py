@@ -44,13 +44,25 @@ Dialect: TypeAlias = Literal["models", "openai-v1", "deployment", "serverless", 
 DEFAULT_API_VERSION: Final = "2024-05-01-preview"
 """The only version left in the service's specification of `/models`."""
 
-_OPERATIONS: Final = ("/chat/completions", "/images/embeddings", "/embeddings", "/completions", "/responses", "/info")
+_OPERATIONS: Final = (
+    "/chat/completions",
+    "/images/embeddings",
+    "/images/generations",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/embeddings",
+    "/completions",
+    "/responses",
+    "/info",
+)
 _RESOURCE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 _SERVERLESS_HOSTS: Final = (".models.ai.azure.com", ".inference.ai.azure.com")
 _MANAGED_HOSTS: Final = (".inference.ml.azure.com",)
+_AZURE_HOSTS: Final = (*_RESOURCE_HOSTS, *_SERVERLESS_HOSTS, *_MANAGED_HOSTS)
 _FRONT_HOST: Final = ".azure-api.net"
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _LIKE_A_HOST: Final = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/[\w./-]*)?")
+_DEPLOYMENT: Final = re.compile(r".*/openai/deployments/[^/]+")
 _GONE_HOSTS: Final = ("models.github.ai", "models.inference.ai.azure.com")
 
 
@@ -149,11 +161,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: the URL cannot be understood; the message lists what was tried.
         """
         parts = _split(url)
-        path = parts.path.rstrip("/")
-        for operation in _OPERATIONS:
-            if path.endswith(operation):
-                path = path.removesuffix(operation).rstrip("/")
-                break
+        path = _without_operation(parts.path.rstrip("/"), parts.hostname or "", dialect)
         query = parse_qsl(parts.query, keep_blank_values=True)
         given = next((value for name, value in query if name == "api-version"), None)
         version = given if isinstance(api_version, UnsetType) else api_version
@@ -238,7 +246,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_azure(self) -> bool:
         """Whether the host is one of Azure's, where every call needs a credential."""
-        return self.host.endswith((*_RESOURCE_HOSTS, *_SERVERLESS_HOSTS, *_MANAGED_HOSTS))
+        return self.host.endswith(_AZURE_HOSTS)
 
 
 _MEANING: Final[Mapping[Dialect, str]] = {
@@ -374,6 +382,25 @@ def _split(url: object) -> SplitResult:
     return parts
 
 
+def _without_operation(path: str, host: str, dialect: Dialect | None) -> str:
+    deployment = _DEPLOYMENT.match(path)
+    named = deployment.end() if deployment else 0  # the name of a deployment may read like an operation
+    for operation in _OPERATIONS:
+        if path.endswith(operation, named):
+            return path.removesuffix(operation).rstrip("/")
+    # The others are words that may be somebody's own path too, and behind /v1 of API Management the name of a model.
+    above = path.rpartition("/")[0].rstrip("/")
+    last = path[named:].rpartition("/")[2]
+    below_v1 = above.endswith("/v1") and not host.endswith(_FRONT_HOST)
+    if (
+        (last == "models" and below_v1 and dialect != "models")
+        or (last == "chat" and (below_v1 or named or host.endswith(_AZURE_HOSTS)))
+        or (last == "score" and host.endswith(_MANAGED_HOSTS))
+    ):
+        return above
+    return path
+
+
 def _dialect_of(parts: SplitResult, path: str) -> Dialect:
     host = parts.hostname or ""
     base = f"{parts.scheme}://{parts.netloc}"
@@ -389,7 +416,7 @@ def _dialect_of(parts: SplitResult, path: str) -> Dialect:
         )
     if "/openai/v1/" in f"{path}/":
         return "openai-v1"
-    if _names_a_deployment(path):
+    if _DEPLOYMENT.fullmatch(path):
         return "deployment"
     if path.endswith("/models"):
         return "models"
@@ -412,11 +439,6 @@ def _dialect_of(parts: SplitResult, path: str) -> Dialect:
         f"got an Azure endpoint with {what}{project}, which says too little; expected one of "
         f"{', '.join(candidates)} (or say dialect= if this is another kind)"
     )
-
-
-def _names_a_deployment(path: str) -> bool:
-    _, found, name = path.rpartition("/openai/deployments/")
-    return bool(found and name and "/" not in name)
 
 
 def _is_loopback(host: str) -> bool:
