@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -128,6 +129,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         extra_parameters: whether the ``extra-parameters`` header means anything there.
         ask_for_usage: whether a stream must be asked to report usage.
         model_in: what names the model: the ``body`` of the call, the ``path``, or the ``endpoint`` as a whole.
+        dropped_api_version: the version in the URL that is not sent, because ``/openai/v1`` takes no dated ones.
     """
 
     base: str
@@ -138,6 +140,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     extra_parameters: bool = False
     ask_for_usage: bool = True
     model_in: Literal["body", "path", "endpoint"] = "body"
+    dropped_api_version: str | None = None
 
     @classmethod
     def parse(
@@ -149,6 +152,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         key_header: str | None = None,
     ) -> Endpoint:
         """Understand a URL as people paste it: with or without operation, api-version, or trailing slash.
+
+        Warns (`UserWarning`) of an api-version in the URL that is dropped; an `api_version` given here never is.
 
         Args:
             url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/models``.
@@ -170,10 +175,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         speech = _SPEECH.get(found)
         if speech is None:
             raise ConfigurationError(f"got dialect={found!r}, expected one of {', '.join(map(repr, _SPEECH))}")
+        dropped = None
         if isinstance(api_version, UnsetType):
             version = version or speech.api_version
             if found == "openai-v1" and version not in ("v1", "preview"):
-                version = None  # v1 knows no dated versions: one left over in a pasted URL is dropped
+                dropped, version = version, None
         rest = [row for row in query if row[0] != "api-version"]
         if key_header is not None and not _HEADER_NAME.fullmatch(key_header):
             raise ConfigurationError(f"got key_header={key_header!r}, expected the name of a header")
@@ -184,6 +190,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         ):
             # The path is Azure's, the host is not: others have that path too, and take keys as bearers, as Azure does.
             speech = speech._replace(key_header="authorization", scope=None)
+        if dropped is not None:
+            warnings.warn(
+                f"got api-version={dropped} in the address of {base}, which takes no dated version: it is not sent; "
+                "take it out of the address, or pass api_version=None",
+                stacklevel=2,
+            )
         return cls(
             base=base,
             dialect=found,
@@ -193,11 +205,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             extra_parameters=speech.extra_parameters,
             ask_for_usage=speech.ask_for_usage,
             model_in=speech.model_in,
+            dropped_api_version=dropped,
         )
 
     def explain(self) -> dict[str, str]:
         """What was understood, as rows for a person to read; none of them holds a secret."""
         version = next((value for name, value in self.query if name == "api-version"), "none is sent")
+        if self.dropped_api_version is not None:
+            version += f"; {self.dropped_api_version} of the address is dropped, for /openai/v1 takes none"
         further = [name for name, _ in self.query if name != "api-version"]  # names only: a value may be a key
         carries = "authorization, as a bearer" if self.key_header == "authorization" else self.key_header
         unknown = "the extra-parameters header decides" if self.extra_parameters else "sent as they are"

@@ -249,6 +249,26 @@ def test_api_version(url: str, api_version: Any, query: tuple[tuple[str, str], .
     assert Endpoint.parse(url, api_version=api_version).query == query
 
 
+@pytest.mark.parametrize(
+    "url", [f"{R}/openai/v1?api-version=2024-10-21", f"{R}/openai/v1/chat/completions?api-version=2024-10-21"]
+)
+def test_a_dated_version_of_v1_is_dropped_aloud(url: str) -> None:
+    with pytest.warns(UserWarning, match=r"api-version=2024-10-21 .*/openai/v1, which takes no dated") as caught:
+        endpoint = Endpoint.parse(url)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert (endpoint.url(CHAT), endpoint.dropped_api_version) == (f"{R}/openai/v1/{CHAT}", "2024-10-21")
+    assert endpoint.explain()["api-version"] == (
+        "none is sent; 2024-10-21 of the address is dropped, for /openai/v1 takes none"
+    )
+    assert "2024" not in repr(endpoint)
+
+
+@pytest.mark.parametrize("api_version", [None, "preview", "2024-10-21"])
+def test_a_version_by_name_drops_nothing(api_version: str | None) -> None:
+    endpoint = Endpoint.parse(f"{R}/openai/v1?api-version=2024-10-21", api_version=api_version)
+    assert endpoint.dropped_api_version is None
+
+
 def test_dialect_by_name() -> None:
     deployment = f"{AOAI}/openai/deployments/gpt-4.1"
     dated = Endpoint.parse(deployment, dialect="generic", api_version="2024-10-21")
@@ -479,7 +499,9 @@ def test_settings(environ: dict[str, str], expected: Settings) -> None:
 def test_openai_host_with_a_query_still_means_v1() -> None:
     endpoint = settings_from({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/?api-version=2024-10-21"}).endpoint
     assert endpoint is not None
-    assert Endpoint.parse(endpoint).url(CHAT) == f"{AOAI}/openai/v1/{CHAT}"
+    with pytest.warns(UserWarning, match="takes no dated version"):
+        parsed = Endpoint.parse(endpoint)
+    assert parsed.url(CHAT) == f"{AOAI}/openai/v1/{CHAT}"
 
 
 @pytest.mark.parametrize("host", ["models.github.ai/inference", "models.inference.ai.azure.com"])
