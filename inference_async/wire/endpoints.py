@@ -156,7 +156,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         Warns (`UserWarning`) of an api-version in the URL that is dropped; an `api_version` given here never is.
 
         Args:
-            url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/models``.
+            url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/openai/v1``.
             dialect: set it to overrule what the URL says.
             api_version: overrules the one in the URL; None sends none.
             key_header: overrules the header that carries a key, such as ``Ocp-Apim-Subscription-Key`` for an API
@@ -380,7 +380,7 @@ def _split(url: object) -> SplitResult:
         raise ConfigurationError("got an endpoint with a placeholder in angle brackets; put the resource's name there")
     if not text:
         raise ConfigurationError(
-            "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/models"
+            "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/openai/v1"
         )
     try:
         parts = urlsplit(text)
@@ -388,7 +388,12 @@ def _split(url: object) -> SplitResult:
     except ValueError as error:
         raise ConfigurationError(f"got an endpoint that is no URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        hint = f": did you mean https://{text}?" if _LIKE_A_HOST.fullmatch(text) else ""  # else it may be a key
+        hint = ""  # what does not look like a host may be a key
+        if like := _LIKE_A_HOST.fullmatch(text):
+            meant = f"https://{text}"
+            if like[1].lower().endswith(_RESOURCE_HOSTS):
+                meant = _v1_of(meant)  # the host alone would be refused next
+            hint = f": did you mean {meant}?"
         raise ConfigurationError(f"got an endpoint without http:// or https://{hint}")
     if not parts.hostname or any(ord(c) <= 32 for c in text):
         raise ConfigurationError("got an endpoint without a host, or with a space or control character in it")

@@ -314,9 +314,27 @@ def test_azure_without_a_known_path(url: str, named: list[str], not_named: list[
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        pytest.param("", "got an empty endpoint", id="empty"),
+        pytest.param(
+            "", "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/openai/v1", id="empty"
+        ),
         pytest.param("  \n", "got an empty endpoint", id="blank"),
         pytest.param("h.example/v1", "did you mean https://h.example/v1?", id="no scheme"),
+        pytest.param(
+            "My.Services.AI.Azure.com",
+            "did you mean https://My.Services.AI.Azure.com/openai/v1?",
+            id="no scheme, no path, Azure",
+        ),
+        pytest.param(
+            "r.openai.azure.com:443/",
+            "did you mean https://r.openai.azure.com:443/openai/v1?",
+            id="no scheme, port, Azure",
+        ),
+        pytest.param(
+            "r.services.ai.azure.com/models",
+            "did you mean https://r.services.ai.azure.com/models?",
+            id="no scheme, Azure",
+        ),
+        pytest.param("h.example", "did you mean https://h.example?", id="no scheme, no path"),
         pytest.param("localhost:8000/v1", "did you mean https://localhost:8000/v1?", id="no scheme, port"),
         pytest.param("ftp://h.example/v1", "without http:// or https://", id="ftp"),
         pytest.param("file:///etc/passwd", "without http:// or https://", id="file"),
