@@ -212,6 +212,12 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert InferenceClient(model="mine").model == "mine"
 
 
+def test_a_dated_version_of_v1_is_dropped_with_one_warning() -> None:
+    with pytest.warns(UserWarning, match="api-version=2024-10-21") as caught:
+        client = InferenceClient("https://x.services.ai.azure.com/openai/v1?api-version=2024-10-21", KEY)
+    assert (len(caught), client.endpoint.dropped_api_version) == (1, "2024-10-21")
+
+
 async def test_a_key_of_the_environment_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", "https://x.services.ai.azure.com/models")
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", KEY)

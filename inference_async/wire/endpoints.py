@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -44,13 +45,25 @@ Dialect: TypeAlias = Literal["models", "openai-v1", "deployment", "serverless", 
 DEFAULT_API_VERSION: Final = "2024-05-01-preview"
 """The only version left in the service's specification of `/models`."""
 
-_OPERATIONS: Final = ("/chat/completions", "/images/embeddings", "/embeddings", "/completions", "/responses", "/info")
+_OPERATIONS: Final = (
+    "/chat/completions",
+    "/images/embeddings",
+    "/images/generations",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/embeddings",
+    "/completions",
+    "/responses",
+    "/info",
+)
 _RESOURCE_HOSTS: Final = (".services.ai.azure.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 _SERVERLESS_HOSTS: Final = (".models.ai.azure.com", ".inference.ai.azure.com")
 _MANAGED_HOSTS: Final = (".inference.ml.azure.com",)
+_AZURE_HOSTS: Final = (*_RESOURCE_HOSTS, *_SERVERLESS_HOSTS, *_MANAGED_HOSTS)
 _FRONT_HOST: Final = ".azure-api.net"
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _LIKE_A_HOST: Final = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?(/[\w./-]*)?")
+_DEPLOYMENT: Final = re.compile(r".*/openai/deployments/[^/]+")
 _GONE_HOSTS: Final = ("models.github.ai", "models.inference.ai.azure.com")
 
 
@@ -116,6 +129,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         extra_parameters: whether the ``extra-parameters`` header means anything there.
         ask_for_usage: whether a stream must be asked to report usage.
         model_in: what names the model: the ``body`` of the call, the ``path``, or the ``endpoint`` as a whole.
+        dropped_api_version: the version in the URL that is not sent, because ``/openai/v1`` takes no dated ones.
     """
 
     base: str
@@ -126,6 +140,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     extra_parameters: bool = False
     ask_for_usage: bool = True
     model_in: Literal["body", "path", "endpoint"] = "body"
+    dropped_api_version: str | None = None
 
     @classmethod
     def parse(
@@ -138,8 +153,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Endpoint:
         """Understand a URL as people paste it: with or without operation, api-version, or trailing slash.
 
+        Warns (`UserWarning`) of an api-version in the URL that is dropped; an `api_version` given here never is.
+
         Args:
-            url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/models``.
+            url: the base of the endpoint, such as ``https://NAME.services.ai.azure.com/openai/v1``.
             dialect: set it to overrule what the URL says.
             api_version: overrules the one in the URL; None sends none.
             key_header: overrules the header that carries a key, such as ``Ocp-Apim-Subscription-Key`` for an API
@@ -149,11 +166,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: the URL cannot be understood; the message lists what was tried.
         """
         parts = _split(url)
-        path = parts.path.rstrip("/")
-        for operation in _OPERATIONS:
-            if path.endswith(operation):
-                path = path.removesuffix(operation).rstrip("/")
-                break
+        path = _without_operation(parts.path.rstrip("/"), parts.hostname or "", dialect)
         query = parse_qsl(parts.query, keep_blank_values=True)
         given = next((value for name, value in query if name == "api-version"), None)
         version = given if isinstance(api_version, UnsetType) else api_version
@@ -162,10 +175,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         speech = _SPEECH.get(found)
         if speech is None:
             raise ConfigurationError(f"got dialect={found!r}, expected one of {', '.join(map(repr, _SPEECH))}")
+        dropped = None
         if isinstance(api_version, UnsetType):
             version = version or speech.api_version
             if found == "openai-v1" and version not in ("v1", "preview"):
-                version = None  # v1 knows no dated versions: one left over in a pasted URL is dropped
+                dropped, version = version, None
         rest = [row for row in query if row[0] != "api-version"]
         if key_header is not None and not _HEADER_NAME.fullmatch(key_header):
             raise ConfigurationError(f"got key_header={key_header!r}, expected the name of a header")
@@ -176,6 +190,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         ):
             # The path is Azure's, the host is not: others have that path too, and take keys as bearers, as Azure does.
             speech = speech._replace(key_header="authorization", scope=None)
+        if dropped is not None:
+            warnings.warn(
+                f"got api-version={dropped} in the address of {base}, which takes no dated version: it is not sent; "
+                "take it out of the address, or pass api_version=None",
+                stacklevel=2,
+            )
         return cls(
             base=base,
             dialect=found,
@@ -185,11 +205,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             extra_parameters=speech.extra_parameters,
             ask_for_usage=speech.ask_for_usage,
             model_in=speech.model_in,
+            dropped_api_version=dropped,
         )
 
     def explain(self) -> dict[str, str]:
         """What was understood, as rows for a person to read; none of them holds a secret."""
         version = next((value for name, value in self.query if name == "api-version"), "none is sent")
+        if self.dropped_api_version is not None:
+            version += f"; {self.dropped_api_version} of the address is dropped, for /openai/v1 takes none"
         further = [name for name, _ in self.query if name != "api-version"]  # names only: a value may be a key
         carries = "authorization, as a bearer" if self.key_header == "authorization" else self.key_header
         unknown = "the extra-parameters header decides" if self.extra_parameters else "sent as they are"
@@ -238,7 +261,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_azure(self) -> bool:
         """Whether the host is one of Azure's, where every call needs a credential."""
-        return self.host.endswith((*_RESOURCE_HOSTS, *_SERVERLESS_HOSTS, *_MANAGED_HOSTS))
+        return self.host.endswith(_AZURE_HOSTS)
 
 
 _MEANING: Final[Mapping[Dialect, str]] = {
@@ -357,7 +380,7 @@ def _split(url: object) -> SplitResult:
         raise ConfigurationError("got an endpoint with a placeholder in angle brackets; put the resource's name there")
     if not text:
         raise ConfigurationError(
-            "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/models"
+            "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/openai/v1"
         )
     try:
         parts = urlsplit(text)
@@ -365,13 +388,37 @@ def _split(url: object) -> SplitResult:
     except ValueError as error:
         raise ConfigurationError(f"got an endpoint that is no URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        hint = f": did you mean https://{text}?" if _LIKE_A_HOST.fullmatch(text) else ""  # else it may be a key
+        hint = ""  # what does not look like a host may be a key
+        if like := _LIKE_A_HOST.fullmatch(text):
+            meant = f"https://{text}"
+            if like[1].lower().endswith(_RESOURCE_HOSTS):
+                meant = _v1_of(meant)  # the host alone would be refused next
+            hint = f": did you mean {meant}?"
         raise ConfigurationError(f"got an endpoint without http:// or https://{hint}")
     if not parts.hostname or any(ord(c) <= 32 for c in text):
         raise ConfigurationError("got an endpoint without a host, or with a space or control character in it")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("got an endpoint with a user name or password in it; pass the key as credential=")
     return parts
+
+
+def _without_operation(path: str, host: str, dialect: Dialect | None) -> str:
+    deployment = _DEPLOYMENT.match(path)
+    named = deployment.end() if deployment else 0  # the name of a deployment may read like an operation
+    for operation in _OPERATIONS:
+        if path.endswith(operation, named):
+            return path.removesuffix(operation).rstrip("/")
+    # The others are words that may be somebody's own path too, and behind /v1 of API Management the name of a model.
+    above = path.rpartition("/")[0].rstrip("/")
+    last = path[named:].rpartition("/")[2]
+    below_v1 = above.endswith("/v1") and not host.endswith(_FRONT_HOST)
+    if (
+        (last == "models" and below_v1 and dialect != "models")
+        or (last == "chat" and (below_v1 or named or host.endswith(_AZURE_HOSTS)))
+        or (last == "score" and host.endswith(_MANAGED_HOSTS))
+    ):
+        return above
+    return path
 
 
 def _dialect_of(parts: SplitResult, path: str) -> Dialect:
@@ -389,7 +436,7 @@ def _dialect_of(parts: SplitResult, path: str) -> Dialect:
         )
     if "/openai/v1/" in f"{path}/":
         return "openai-v1"
-    if _names_a_deployment(path):
+    if _DEPLOYMENT.fullmatch(path):
         return "deployment"
     if path.endswith("/models"):
         return "models"
@@ -412,11 +459,6 @@ def _dialect_of(parts: SplitResult, path: str) -> Dialect:
         f"got an Azure endpoint with {what}{project}, which says too little; expected one of "
         f"{', '.join(candidates)} (or say dialect= if this is another kind)"
     )
-
-
-def _names_a_deployment(path: str) -> bool:
-    _, found, name = path.rpartition("/openai/deployments/")
-    return bool(found and name and "/" not in name)
 
 
 def _is_loopback(host: str) -> bool:

@@ -25,7 +25,13 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
     "v1 chat slash": (f"{R}/openai/v1/chat/completions/", "openai-v1", f"{R}/openai/v1/{CHAT}"),
     "v1 embeddings": (f"{R}/openai/v1/embeddings", "openai-v1", f"{R}/openai/v1/{CHAT}"),
     "v1 completions": (f"{R}/openai/v1/completions", "openai-v1", f"{R}/openai/v1/{CHAT}"),
-    "v1 dated": (f"{R}/openai/v1?api-version=2024-10-21", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 images": (f"{R}/openai/v1/images/generations", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 speech": (f"{R}/openai/v1/audio/speech", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 transcriptions": (f"{R}/openai/v1/audio/transcriptions", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 half an operation": (f"{R}/openai/v1/chat", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 listing": (f"{R}/openai/v1/models/", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 listing, slashes": (f"{R}/openai/v1//models", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "v1 empty version": (f"{R}/openai/v1?api-version=", "openai-v1", f"{R}/openai/v1/{CHAT}"),
     "v1 preview": (
         f"{R}/openai/v1/?api-version=preview",
         "openai-v1",
@@ -50,6 +56,17 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
         "models",
         f"{R}/models/{CHAT}?api-version=2024-05-01-preview",
     ),
+    "models half an operation": (f"{R}/models/chat", "models", f"{R}/models/{CHAT}?api-version=2024-05-01-preview"),
+    "models of a gateway": (
+        "https://gw.example/models",
+        "models",
+        f"https://gw.example/models/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "models below a path of a gateway": (
+        "https://gw.example/team/models",
+        "models",
+        f"https://gw.example/team/models/{CHAT}?api-version=2024-05-01-preview",
+    ),
     "models empty version": (
         f"{R}/models?api-version=",
         "models",
@@ -63,6 +80,15 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
     "generic": ("http://localhost:8000/v1", "generic", f"http://localhost:8000/v1/{CHAT}"),
     "generic host only": ("http://localhost:8000", "generic", f"http://localhost:8000/{CHAT}"),
     "generic chat": ("https://h.example/v1/chat/completions", "generic", f"https://h.example/v1/{CHAT}"),
+    "generic half an operation": ("https://h.example/v1/chat", "generic", f"https://h.example/v1/{CHAT}"),
+    "generic, a path of its own": ("https://h.example/team/chat", "generic", f"https://h.example/team/chat/{CHAT}"),
+    "generic, another path of its own": ("https://h.example/score", "generic", f"https://h.example/score/{CHAT}"),
+    "generic listing": ("https://api.together.xyz/v1/models", "generic", f"https://api.together.xyz/v1/{CHAT}"),
+    "generic listing, this machine": (
+        "http://localhost:8000/v1/models",
+        "generic",
+        f"http://localhost:8000/v1/{CHAT}",
+    ),
     "generic version kept": (
         "https://h.example/v1?api-version=2024-10-21",
         "generic",
@@ -89,6 +115,11 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
         "serverless",
         f"https://d.eastus2.models.ai.azure.com/v1/{CHAT}?api-version=2024-05-01-preview",
     ),
+    "serverless half an operation": (
+        "https://d.eastus2.models.ai.azure.com/chat",
+        "serverless",
+        f"https://d.eastus2.models.ai.azure.com/{CHAT}?api-version=2024-05-01-preview",
+    ),
     "serverless, older host": (
         "https://d.eastus2.inference.ai.azure.com/v1",
         "serverless",
@@ -98,6 +129,11 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
         "https://e.westeurope.inference.ml.azure.com/",
         "managed",
         f"https://e.westeurope.inference.ml.azure.com/{CHAT}?api-version=2024-05-01-preview",
+    ),
+    "managed score": (
+        "https://e.westus.inference.ml.azure.com/score",
+        "managed",
+        f"https://e.westus.inference.ml.azure.com/{CHAT}?api-version=2024-05-01-preview",
     ),
     "managed info": (
         "https://e.westeurope.inference.ml.azure.com/info",
@@ -114,8 +150,27 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
         "deployment",
         f"{AOAI}/openai/deployments/gpt-4.1/{CHAT}?api-version=2025-01-01-preview",
     ),
+    "deployment, half an operation": (
+        f"{AOAI}/openai/deployments/d/chat",
+        "deployment",
+        f"{AOAI}/openai/deployments/d/{CHAT}?api-version=2024-10-21",
+    ),
+    **{
+        f"deployment called {name}{operation}": (
+            f"{AOAI}/openai/deployments/{name}{operation}",
+            "deployment",
+            f"{AOAI}/openai/deployments/{name}/{CHAT}?api-version=2024-10-21",
+        )
+        for name in ("embeddings", "chat", "completions", "models", "info", "v1")
+        for operation in ("", "/", "/chat", "/chat/completions", "/completions", "/embeddings")
+    },
     "deployment behind API Management": (
         "https://front.azure-api.net/ai/openai/deployments/d1",
+        "deployment",
+        f"https://front.azure-api.net/ai/openai/deployments/d1/{CHAT}?api-version=2024-10-21",
+    ),
+    "deployment behind API Management, half an operation": (
+        "https://front.azure-api.net/ai/openai/deployments/d1/chat",
         "deployment",
         f"https://front.azure-api.net/ai/openai/deployments/d1/{CHAT}?api-version=2024-10-21",
     ),
@@ -128,6 +183,16 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
         "https://front.azure-api.net/openai/v1/grok",
         "openai-v1",
         f"https://front.azure-api.net/openai/v1/grok/{CHAT}",
+    ),
+    "v1 behind API Management, a model called chat": (
+        "https://front.azure-api.net/openai/v1/chat",
+        "openai-v1",
+        f"https://front.azure-api.net/openai/v1/chat/{CHAT}",
+    ),
+    "models behind API Management, versioned": (
+        "https://front.azure-api.net/x/v1/models",
+        "models",
+        f"https://front.azure-api.net/x/v1/models/{CHAT}?api-version=2024-05-01-preview",
     ),
     "v1 below a project": (f"{R}/api/projects/p/openai/v1", "openai-v1", f"{R}/api/projects/p/openai/v1/{CHAT}"),
     "models of the draft": (
@@ -184,6 +249,26 @@ def test_api_version(url: str, api_version: Any, query: tuple[tuple[str, str], .
     assert Endpoint.parse(url, api_version=api_version).query == query
 
 
+@pytest.mark.parametrize(
+    "url", [f"{R}/openai/v1?api-version=2024-10-21", f"{R}/openai/v1/chat/completions?api-version=2024-10-21"]
+)
+def test_a_dated_version_of_v1_is_dropped_aloud(url: str) -> None:
+    with pytest.warns(UserWarning, match=r"api-version=2024-10-21 .*/openai/v1, which takes no dated") as caught:
+        endpoint = Endpoint.parse(url)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert (endpoint.url(CHAT), endpoint.dropped_api_version) == (f"{R}/openai/v1/{CHAT}", "2024-10-21")
+    assert endpoint.explain()["api-version"] == (
+        "none is sent; 2024-10-21 of the address is dropped, for /openai/v1 takes none"
+    )
+    assert "2024" not in repr(endpoint)
+
+
+@pytest.mark.parametrize("api_version", [None, "preview", "2024-10-21"])
+def test_a_version_by_name_drops_nothing(api_version: str | None) -> None:
+    endpoint = Endpoint.parse(f"{R}/openai/v1?api-version=2024-10-21", api_version=api_version)
+    assert endpoint.dropped_api_version is None
+
+
 def test_dialect_by_name() -> None:
     deployment = f"{AOAI}/openai/deployments/gpt-4.1"
     dated = Endpoint.parse(deployment, dialect="generic", api_version="2024-10-21")
@@ -191,6 +276,7 @@ def test_dialect_by_name() -> None:
     assert (dated.dialect, dated.is_azure) == ("generic", True)
     assert Endpoint.parse("https://gw.example/x", dialect="models").extra_parameters is True
     assert Endpoint.parse("https://gw.example/x", dialect="openai-v1").key_header == "api-key"
+    assert Endpoint.parse("https://gw.example/v1/models", dialect="models").base == "https://gw.example/v1/models"
     assert Endpoint.parse(f"{R}/models", dialect="generic").query == ()
 
 
@@ -213,6 +299,7 @@ def test_unknown_dialect() -> None:
             id="cognitive services host",
         ),
         pytest.param(f"{AOAI}/openai", [f"{AOAI}/openai/v1", f"{AOAI}/openai/deployments/NAME"], [], id="half a path"),
+        pytest.param(f"{AOAI}/openai/deployments/d/x", [f"{AOAI}/openai/v1", "/d/x'"], [], id="below a deployment"),
         pytest.param(f"{R}/api/projects/p", [f"{R}/openai/v1", "'/api/projects/p'"], [], id="project"),
         pytest.param(f"{R}/chat/completions", [f"{R}/openai/v1", f"{R}/models"], [], id="operation only"),
     ],
@@ -227,9 +314,27 @@ def test_azure_without_a_known_path(url: str, named: list[str], not_named: list[
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        pytest.param("", "got an empty endpoint", id="empty"),
+        pytest.param(
+            "", "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/openai/v1", id="empty"
+        ),
         pytest.param("  \n", "got an empty endpoint", id="blank"),
         pytest.param("h.example/v1", "did you mean https://h.example/v1?", id="no scheme"),
+        pytest.param(
+            "My.Services.AI.Azure.com",
+            "did you mean https://My.Services.AI.Azure.com/openai/v1?",
+            id="no scheme, no path, Azure",
+        ),
+        pytest.param(
+            "r.openai.azure.com:443/",
+            "did you mean https://r.openai.azure.com:443/openai/v1?",
+            id="no scheme, port, Azure",
+        ),
+        pytest.param(
+            "r.services.ai.azure.com/models",
+            "did you mean https://r.services.ai.azure.com/models?",
+            id="no scheme, Azure",
+        ),
+        pytest.param("h.example", "did you mean https://h.example?", id="no scheme, no path"),
         pytest.param("localhost:8000/v1", "did you mean https://localhost:8000/v1?", id="no scheme, port"),
         pytest.param("ftp://h.example/v1", "without http:// or https://", id="ftp"),
         pytest.param("file:///etc/passwd", "without http:// or https://", id="file"),
@@ -412,7 +517,9 @@ def test_settings(environ: dict[str, str], expected: Settings) -> None:
 def test_openai_host_with_a_query_still_means_v1() -> None:
     endpoint = settings_from({"AZURE_OPENAI_ENDPOINT": f"{AOAI}/?api-version=2024-10-21"}).endpoint
     assert endpoint is not None
-    assert Endpoint.parse(endpoint).url(CHAT) == f"{AOAI}/openai/v1/{CHAT}"
+    with pytest.warns(UserWarning, match="takes no dated version"):
+        parsed = Endpoint.parse(endpoint)
+    assert parsed.url(CHAT) == f"{AOAI}/openai/v1/{CHAT}"
 
 
 @pytest.mark.parametrize("host", ["models.github.ai/inference", "models.inference.ai.azure.com"])
