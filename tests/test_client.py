@@ -9,9 +9,11 @@ import pickle
 import struct
 from array import array
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, TypedDict
 
 import aiohttp
+import anyio
 import msgspec
 import pytest
 
@@ -1336,3 +1338,60 @@ async def test_an_unset_format_beside_a_type_is_no_misuse() -> None:
     client, _ = with_transport(reply(answer(GOOD)))
     completion = await client.complete("hi", response_type=City, response_format=UNSET)
     assert completion.parsed == City("Rome", 3)
+
+
+async def test_closing_under_a_scope_that_has_expired_closes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    class Default:
+        async def get_token_info(self, *scopes: str, **options: Any) -> Any:
+            return SimpleNamespace(token="secret-token", expires_on=2**33)
+
+        async def close(self) -> None:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", Default)
+    transport = ScriptedTransport(reply())
+    with anyio.CancelScope() as scope:
+        async with InferenceClient("http://localhost/models", "default", model="m", transport=transport) as client:
+            await client.complete("hi")
+            scope.cancel()
+    assert closed == [True]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["complete", "embed"])
+async def test_a_credential_that_gives_up_is_no_cancellation_of_ours(several: bool) -> None:
+    async def provider() -> str:
+        sleeper = asyncio.ensure_future(asyncio.sleep(9))
+        sleeper.cancel()
+        await sleeper
+        return "never"
+
+    client = InferenceClient("http://localhost/v1", provider, model="m", transport=ScriptedTransport(reply()))
+    with pytest.raises(CredentialError, match="gave up: something that it waited for was cancelled"):
+        await (client.embed(["a", "b"], batch_size=1) if several else client.complete("hi"))
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "header"),
+    [
+        ("https://r.services.ai.azure.com/models", {}, "api-key"),
+        ("https://r.services.ai.azure.com/openai/v1", {}, "api-key"),
+        ("https://r.openai.azure.com/openai/deployments/d", {}, "api-key"),
+        ("https://d.westus.models.ai.azure.com", {}, "authorization"),
+        ("https://e.westus.inference.ml.azure.com", {}, "authorization"),
+        ("https://h.example/v1", {}, "authorization"),
+        (
+            "https://h.azure-api.net/x/openai/v1",
+            {"key_header": "Ocp-Apim-Subscription-Key"},
+            "ocp-apim-subscription-key",
+        ),
+    ],
+)
+async def test_a_key_goes_in_one_header_and_no_other(url: str, options: dict[str, Any], header: str) -> None:
+    transport = ScriptedTransport(reply())
+    await InferenceClient(url, KEY, model="m", transport=transport, **options).complete("hi")
+    holding = {name for name, value in transport.calls[0].headers.items() if KEY in value}
+    assert holding == {header}

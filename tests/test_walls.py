@@ -31,7 +31,7 @@ PURE = ("types", "wire", "policy", "structured")
 DEPENDENCIES = {
     "aiohttp": {"net/aiohttp.py", "client.py", "emulator/server.py"},  # client.py: in a TYPE_CHECKING block only
     "yarl": {"net/aiohttp.py"},
-    "anyio": {"net/auth.py", "net/files.py", "tools/definition.py"},
+    "anyio": {"net/files.py", "net/threads.py"},
     "azure": {"net/auth.py"},  # in the one function that needs it
     "click": {"cli/app.py", "cli/serve.py"},
     "pydantic": {"structured/answers.py", "structured/hints.py", "structured/schema.py"},  # inside functions only

@@ -15,17 +15,14 @@ import inspect
 import math
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
-
-import anyio
-import anyio.to_thread
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ..errors import ClientClosedError, ConfigurationError, CredentialError, InferenceError
 from ..wire.challenge import claims_in
 from ..wire.endpoints import Endpoint
 from ..wire.request import Secret
 from ..wire.response import excerpt
+from .threads import Threads
 
 __all__ = ["SEE_CAUSE", "Authoriser", "Credential", "authoriser"]
 
@@ -37,7 +34,7 @@ _TRY_AGAIN: Final = 30.0
 _GIVE_UP: Final = 30.0
 """Seconds after which a refresh in the background is given up; calls that have no good token wait without a limit."""
 _THREADS: Final = 8
-"""The most of a client's credentials that block at a time; their threads are no part of those that user code shares."""
+"""The most calls of a credential that block at a time; their threads are no part of those that user code shares."""
 SEE_CAUSE: Final = "; its own error, the cause of this one, says more"
 """How a message ends that is the first line of a longer one."""
 
@@ -174,13 +171,15 @@ class _Key(_Plain):
 class _Provider(_Plain):
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
-        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._threads = Threads(_THREADS)
 
     async def header(self) -> tuple[str, Secret]:
         try:
-            return "authorization", _bearer(_checked(await _called(self._threads, self._provider), "token"))
+            return "authorization", _bearer(_checked(await self._threads.call(self._provider), "token"))
         except ConfigurationError:
             raise
+        except asyncio.CancelledError as error:
+            _check_cancelled(error, "the token provider")
         except Exception as error:
             raise CredentialError(
                 f"the token provider raised {type(error).__name__}; its own error is the cause of this one"
@@ -209,13 +208,14 @@ class _Token:
         self._name = "DefaultAzureCredential" if self._owned else type(credential).__name__
         self._scope = scope
         self._clock = clock
-        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._threads = Threads(_THREADS)
         self._lock = asyncio.Lock()
         self._refresh: asyncio.Task[None] | None = None
         self._token: _Kept | None = None
         self._requests = 0  # that have ended, well or not
         self._failure: InferenceError | None = None  # of the last of them
         self._claims: str | None = None  # the last that a token was asked for with
+        self._asked_with: str | None = None  # the claims of the last request, which may have had none
         self._closed = False
 
     async def header(self) -> tuple[str, Secret]:
@@ -241,11 +241,10 @@ class _Token:
             self._refresh.cancel()
             await asyncio.wait([self._refresh])
         async with self._lock:
-            credential = self._credential
-            if self._owned and credential is not None:
-                self._credential = None
+            if self._owned and self._credential is not None:
                 with contextlib.suppress(Exception):  # nobody could do anything about it
-                    await credential.close()
+                    await self._credential.close()
+                self._credential = None
 
     async def _refreshed(self) -> None:
         """Replace a token that is good still. A failure is nobody's: who has no good token any more asks again."""
@@ -257,7 +256,7 @@ class _Token:
         """A new token; or the old one, if none is to be had and the service has not refused the old one."""
         requests = self._requests
         async with self._lock:
-            if self._requests == requests or claims not in (None, self._claims):
+            if self._requests == requests or claims not in (None, self._asked_with):
                 await self._request(claims)
             token, failure = self._token, self._failure
         if token is not None and (failure is None or (claims is None and self._clock() < token.ends)):
@@ -276,6 +275,7 @@ class _Token:
             if self._token is not None:
                 self._token = self._token._replace(refresh_at=self._clock() + _TRY_AGAIN)
         self._requests += 1  # not reached by a call that is cancelled: the next in line has nothing to take over
+        self._asked_with = claims
         self._claims = claims or self._claims
 
     async def _asked(self, claims: str | None) -> _Kept:
@@ -288,11 +288,13 @@ class _Token:
             wanted["enable_cae"] = True
         try:
             if self._credential is None:
-                self._credential = await _called(self._threads, _default_credential)  # the import takes its time
+                self._credential = await self._threads.call(_default_credential)  # the import takes its time
             method, keywords = self._asking(wanted)
-            return _kept(await _called(self._threads, method, self._scope, **keywords), self._clock())
+            return _kept(await self._threads.call(method, self._scope, **keywords), self._clock())
         except CredentialError:
             raise
+        except asyncio.CancelledError as error:
+            _check_cancelled(error, f"the credential {self._name}")
         except ConfigurationError as error:
             raise CredentialError(
                 f"the credential {self._name} gave no token for {self._scope}: {error.message}"
@@ -339,14 +341,12 @@ def _default_credential() -> Any:
     return DefaultAzureCredential()
 
 
-async def _called(threads: anyio.CapacityLimiter, function: Callable[..., Any], *args: str, **keywords: Any) -> Any:
-    """What a function of the user's returns; one that may block runs in a thread, which is left if it is too late."""
-    if inspect.iscoroutinefunction(function):
-        return await function(*args, **keywords)
-    result = await anyio.to_thread.run_sync(
-        partial(function, *args, **keywords), abandon_on_cancel=True, limiter=threads
-    )
-    return await result if inspect.isawaitable(result) else result
+def _check_cancelled(error: asyncio.CancelledError, who: str) -> NoReturn:
+    """Pass a cancellation on if it is ours; if not, the credential has waited for something that was cancelled."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    raise CredentialError(f"{who} gave up: something that it waited for was cancelled") from error
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:

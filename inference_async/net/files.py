@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -35,8 +36,14 @@ def _read(path: str | os.PathLike[str], max_bytes: int, then: Callable[[bytes], 
         raise ConfigurationError(f"got max_bytes={max_bytes!r}, expected a number of bytes")
     name = repr(os.fspath(path))
     try:
+        # A pipe that nobody writes to would hold the thread, and with it the end of the program.
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ConfigurationError(f"got {name}, which is a device or a pipe, expected a file")
         with Path(path).open("rb") as file:
             data = file.read(max_bytes + 1)
+    except ConfigurationError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"the file {name} cannot be read: {reason.lower()}") from None

@@ -35,6 +35,7 @@ from ..wire.response import (
     not_an_answer,
 )
 from .auth import Authoriser
+from .together import until_done
 from .transport import Reply, Transport
 
 __all__ = ["Exchange", "Session"]
@@ -245,6 +246,12 @@ class Session:
         for scope in self._sending:
             if not scope.expired():
                 scope.reschedule(0.0)
+        # In a task of its own: a scope of anyio's that has expired would cancel each step of it.
+        closing = asyncio.create_task(self._close_all())
+        await until_done(closing)
+        closing.result()
+
+    async def _close_all(self) -> None:
         try:
             await self._transport.aclose()
         finally:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ..errors import ConfigurationError
 
-__all__ = ["in_order"]
+__all__ = ["in_order", "until_done"]
 
 T = TypeVar("T")
 
@@ -38,4 +38,20 @@ async def in_order(steps: Sequence[Callable[[], Awaitable[T]]], *, limit: int) -
     except BaseExceptionGroup as errors:
         first = errors.exceptions[0]
         raise first from first.__cause__  # `from None` would take its cause from it
+    if len(results) < len(steps):
+        raise asyncio.CancelledError  # somebody cancelled one of the workers, and not this task
     return [results[index] for index in range(len(steps))]
+
+
+async def until_done(task: asyncio.Task[Any]) -> None:
+    """Wait until a task has ended, well or not, however often the wait is cancelled; raise that cancellation then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # or asyncio would complain that nobody has asked for it
+        raise cancelled

@@ -16,11 +16,11 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import ToolError
+from ..net.threads import Limiter
 from ..structured import Mismatch
 from ..types import ChatCompletion, Message, Open, ToolCall, ToolMessage, UnsetType
 from ..types.base import is_mapping
 from ..wire.codec import DecodeFailure, decode_json, plain
-from .definition import Threads
 from .events import ToolFinished, ToolRunEvent, ToolStarted
 from .offer import Offer
 
@@ -65,7 +65,7 @@ class Caller:
         """
         results: dict[int, ToolMessage] = {}
         slots = asyncio.Semaphore(self._max_concurrency)
-        threads = Threads(self._max_concurrency)  # of our own, so that a slot means a thread
+        threads = Limiter(self._max_concurrency)  # of our own, so that a slot means a thread
         running = asyncio.current_task()
         now = asyncio.get_running_loop().time
 
@@ -109,7 +109,7 @@ class Caller:
             raise asyncio.CancelledError  # somebody cancelled the task of one call, and no other
         return [results[index] for index in range(len(calls))]
 
-    async def _result_of(self, call: ToolCall, threads: Threads) -> str:
+    async def _result_of(self, call: ToolCall, threads: Limiter) -> str:
         """The result of a call as JSON text.
 
         Raises:

@@ -12,22 +12,18 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeGuard, TypeVar, get_type_hints, overload
+from typing import Any, Final, Generic, ParamSpec, TypeGuard, TypeVar, get_type_hints, overload
 
-import anyio
-import anyio.to_thread
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..errors import ConfigurationError
+from ..net.threads import Limiter, in_thread, is_async
 from ..structured import Mismatch, decoder_of, schema_of
 from ..types import FunctionDefinition, ToolDefinition
 from .hints import described, is_pydantic_field, without_pydantic_fields
 
-__all__ = ["Threads", "Tool", "check_seconds", "is_tool", "tool"]
-
-Threads: TypeAlias = anyio.CapacityLimiter
-"""How many worker threads may be used at a time; belongs to the event loop it is made in."""
+__all__ = ["Tool", "check_seconds", "is_tool", "tool"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,9 +122,9 @@ class Tool(Generic[P, R]):
     @property
     def is_async(self) -> bool:
         """Whether calls run in the event loop, where they can be cancelled; if not, they run in worker threads."""
-        return inspect.iscoroutinefunction(self._function)
+        return is_async(self._function)
 
-    async def invoke(self, arguments: Mapping[str, Any], *, threads: Threads | None = None) -> Any:
+    async def invoke(self, arguments: Mapping[str, Any], *, threads: Limiter | None = None) -> Any:
         """Call the function with parsed arguments: in this task if it is async, else in a worker thread.
 
         Args:
@@ -141,10 +137,7 @@ class Tool(Generic[P, R]):
         function: Callable[..., Any] = self._function
         if self.is_async:
             return await function(**arguments)
-        result = await anyio.to_thread.run_sync(
-            functools.partial(function, **arguments), abandon_on_cancel=True, limiter=threads
-        )
-        return await result if inspect.isawaitable(result) else result
+        return await in_thread(functools.partial(function, **arguments), limiter=threads)
 
     async def run(self, arguments: str) -> Any:
         """Parse what a model wrote, and call the function with it; see `parse` and `invoke`.

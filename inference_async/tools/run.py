@@ -21,6 +21,7 @@ from ..errors import (
     ToolLoopError,
     WrongEventLoopError,
 )
+from ..net.together import until_done
 from ..policy.timeouts import Timeouts
 from ..types import (
     ChatCompletion,
@@ -101,6 +102,7 @@ class ToolRun(Generic[C]):
         self._stream: AnswerStream | None = None
         self._task: asyncio.Task[Any] | None = None
         self._events: asyncio.Queue[ToolRunEvent | None] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the first step
         self._busy = False
         self._complete = False
         self._error: Exception | None = None
@@ -143,10 +145,12 @@ class ToolRun(Generic[C]):
         A tool may call it too; the run then ends without being waited for.
 
         Raises:
-            WrongEventLoopError: tools of the run are running in another event loop.
+            WrongEventLoopError: the run belongs to another event loop.
         """
         if self._complete:
             return
+        if self._loop is not None:
+            self._check_loop()
         if self._error is None:
             self._error = ClientClosedError("the run was closed before its end")
         self._ready.clear()
@@ -156,6 +160,7 @@ class ToolRun(Generic[C]):
         return self
 
     async def __anext__(self) -> ToolRunEvent:
+        self._check_loop()
         if self._busy:
             raise ClientStateError("the run is being read by another task; one task reads, any may close")
         self._busy = True
@@ -304,6 +309,13 @@ class ToolRun(Generic[C]):
             raise ClientClosedError("the run was cancelled before its end")
         return task.result()
 
+    def _check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise WrongEventLoopError("the run belongs to the event loop of its first step, and this is another one")
+
     def _check_open(self) -> None:
         if self._error is not None:  # closed by another task in the very step in which something came
             raise self._error
@@ -330,19 +342,10 @@ class ToolRun(Generic[C]):
         task = self._task
         if task is None or task.done():
             return
-        if task.get_loop() is not asyncio.get_running_loop():
-            raise WrongEventLoopError("the run belongs to another event loop; close it there")
         task.cancel()
         if self._caller.is_waiting_for_us:
             return
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait({task})
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+        await until_done(task)
 
 
 @overload

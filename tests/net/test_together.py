@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from inference_async.errors import APIConnectionError, ConfigurationError, CredentialError
-from inference_async.net.together import in_order
+from inference_async.net.together import in_order, until_done
 
 
 def returns(value: Any, after: int = 0) -> Callable[[], Awaitable[Any]]:
@@ -203,3 +203,37 @@ async def test_the_callers_own_timeout_is_the_callers() -> None:
         async with asyncio.timeout(0):
             await in_order(steps.all, limit=3)
     assert steps.running == 0
+
+
+async def test_a_step_that_ends_cancelled_is_no_other_error() -> None:
+    async def gives_up() -> int:
+        sleeper = asyncio.ensure_future(asyncio.sleep(9))
+        sleeper.cancel()
+        await sleeper
+        return 1
+
+    async def fine() -> int:
+        return 2
+
+    with pytest.raises(asyncio.CancelledError):
+        await in_order([fine, gives_up, fine], limit=2)
+
+
+async def test_until_done_waits_however_often_it_is_cancelled() -> None:
+    go_on, ended = asyncio.Event(), False
+
+    async def work() -> None:
+        nonlocal ended
+        await go_on.wait()
+        ended = True
+
+    waiting = asyncio.create_task(until_done(asyncio.create_task(work())))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ended

@@ -33,6 +33,7 @@ from inference_async import (
     ToolStarted,
     Usage,
     UserMessage,
+    WrongEventLoopError,
     tool,
 )
 from inference_async.tools import ToolRunEvent, run_tools
@@ -539,3 +540,21 @@ async def test_the_documented_conversation(client: InferenceClient, *, stream: b
     assert isinstance(result, ToolMessage)
     assert result.tool_call_id == "abc0dF1gh"
     assert result.content == '{"info":"No flight today. The train leaves at 09:40."}'
+
+
+def test_a_run_belongs_to_the_event_loop_of_its_first_step() -> None:
+    run = run_tools(FakeClient(answer(ADD), answer("3")), "hi", tools=[add])
+
+    async def step() -> ToolRunEvent:
+        return await run.__anext__()
+
+    async def close() -> None:
+        await run.aclose()
+
+    with asyncio.Runner() as own, asyncio.Runner() as other:
+        assert isinstance(own.run(step()), AnswerFinished)
+        for wrong in (step, close, step):
+            with pytest.raises(WrongEventLoopError, match="event loop of its first step"):
+                other.run(wrong())
+        assert isinstance(own.run(step()), ToolStarted), "it is none the worse for it"
+        own.run(close())
