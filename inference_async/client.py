@@ -37,7 +37,7 @@ from .types.base import is_mapping
 from .types.chat import ExtraMode
 from .types.embeddings import EmbeddingInput
 from .wire.embeddings import MAX_INPUTS, arranged, embedding_calls, image_embedding_call, joined, text_inputs
-from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from
+from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from, variables_of
 from .wire.request import (
     Call,
     Secret,
@@ -158,6 +158,7 @@ class InferenceClient:
         _refuse_unknown(unknown)
         if isinstance(credential, str) and credential.startswith(("https://", "http://")):
             raise ConfigurationError("got a URL as the credential; are endpoint and credential in each other's place?")
+        key_name = variables_of(os.environ)[1] if endpoint is None else "AZURE_INFERENCE_CREDENTIAL"
         endpoint, settings = _understood(endpoint, dialect, api_version, key_header)
         if credential is None:
             credential = settings.credential
@@ -167,7 +168,7 @@ class InferenceClient:
         if credential is None and endpoint.is_azure and endpoint.credential_headers.isdisjoint(own_headers):
             raise ConfigurationError(
                 f'got no credential for {endpoint.host}: pass a key, an azure-identity credential or "default", or set '
-                "AZURE_INFERENCE_CREDENTIAL (a key that is set beside another host's endpoint is not sent to this one)"
+                f"{key_name} (a key that is set beside another host's endpoint is not sent to this one)"
             )
         self._may_send_credentials = endpoint.is_secure or allow_insecure
         if credential is not None and not self._may_send_credentials:

@@ -281,6 +281,23 @@ async def test_a_key_the_server_repeats_is_masked() -> None:
     assert KEY.encode() not in pickle.dumps(caught.value)
 
 
+async def test_a_redirect_takes_no_token_along() -> None:
+    class Entra:
+        async def get_token(self, *scopes: str) -> Any:
+            return SimpleNamespace(token="secret-token", expires_on=2**33)
+
+    async with RawServer(lambda connection: connection.send(json_reply(HELLO))) as other:
+        location = f"location: {other.url}/v1/chat/completions"
+
+        async def answer(connection: Connection) -> None:
+            await connection.send(json_reply({}, "308 Permanent Redirect", [location]))
+
+        async with RawServer(answer) as server, InferenceClient(f"{server.url}/models", Entra(), model="m") as client:
+            with pytest.raises(APIStatusError, match="redirects are not followed"):
+                await client.complete("hi")
+        assert other.requests == []
+
+
 async def test_a_redirect_is_an_error_and_takes_nothing_along() -> None:
     async with RawServer(lambda connection: connection.send(json_reply(HELLO))) as other:
         location = f"location: {other.url}/v1/chat/completions"

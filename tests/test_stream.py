@@ -523,7 +523,8 @@ async def test_first_token() -> None:
 
 async def test_between_tokens_is_not_fed_by_signs_of_life() -> None:
     alive: list[Piece] = [piece for _ in range(200) for piece in (0.01, b": ping\n\n", event(chunk("")))]
-    client = scripted(ScriptedReply([event(chunk("Hel")), *alive]), timeouts=Timeouts(between_tokens=0.1))
+    first = event(chunk("Hel")) + event(chunk(""))
+    client = scripted(ScriptedReply([first, *alive]), timeouts=Timeouts(between_tokens=0.1))
     with pytest.raises(APITimeoutError) as caught:
         await client.stream("hi").final()
     assert caught.value.phase == "between_tokens"
@@ -533,13 +534,13 @@ async def test_between_tokens_is_not_fed_by_signs_of_life() -> None:
 
 
 async def test_between_tokens_is_fed_by_text() -> None:
-    slow: list[Piece] = [piece for _ in range(5) for piece in (0.2, event(chunk("x")))]
-    client = scripted(ScriptedReply([*slow, DONE]), timeouts=Timeouts(first_token=0.9, between_tokens=0.9))
-    assert (await client.stream("hi").final()).text == "xxxxx"
+    slow: list[Piece] = [piece for _ in range(8) for piece in (0.3, event(chunk("x")))]
+    client = scripted(ScriptedReply([*slow, DONE]), timeouts=Timeouts(first_token=2.0, between_tokens=2.0))
+    assert (await client.stream("hi").final()).text == "xxxxxxxx"
 
 
 async def test_total() -> None:
-    slow: list[Piece] = [piece for _ in range(100) for piece in (0.02, event(chunk("x")))]
+    slow: list[Piece] = [event(chunk("x")), 30.0, event(chunk("y"))]
     client = scripted(ScriptedReply(slow), timeouts=Timeouts(total=0.15))
     with pytest.raises(APITimeoutError) as caught:
         await client.stream("hi").final()

@@ -36,8 +36,9 @@ def cli() -> None:
     """Chat with models on Azure AI Foundry, or with a local emulator of it.
 
     Endpoint, key and model are read from AZURE_INFERENCE_ENDPOINT, AZURE_INFERENCE_CREDENTIAL and
-    AZURE_INFERENCE_MODEL; or else from AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL}, AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT}
-    or OPENAI_{BASE_URL,API_KEY,MODEL}. A key goes only to the host that is set beside it.
+    AZURE_INFERENCE_MODEL; or else from AZURE_AI_CHAT_{ENDPOINT,KEY,MODEL},
+    AZURE_AI_EMBEDDINGS_{ENDPOINT,KEY,MODEL}, AZURE_OPENAI_{ENDPOINT,API_KEY,DEPLOYMENT} or
+    OPENAI_{BASE_URL,API_KEY,MODEL}. A key that is set beside an endpoint goes only there.
     """
 
 
@@ -95,8 +96,8 @@ def doctor_command(url: str | None, **given: Any) -> int:
 def serve_command(port: int, key: str, script: Path | None, pace: float) -> int:
     """Run the emulator on loopback for other programs, until Ctrl-C or SIGTERM.
 
-    It speaks /models/chat/completions and /openai/v1/chat/completions on one port, and answers from a script; what no
-    rule of the script fits is said back.
+    It speaks every dialect of the API on one port, chat and embeddings, and answers from a script; what no rule of the
+    script fits is said back.
     """
     if not 0 <= pace < math.inf:
         raise click.BadParameter("expected a number, 0 or more", param_hint="'--pace'")

@@ -20,16 +20,18 @@ from ..errors import (
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
+    BadRequestError,
     ConfigurationError,
     CredentialError,
     InferenceError,
     NotFoundError,
     PermissionDeniedError,
+    UnprocessableEntityError,
 )
 from ..net.auth import SEE_CAUSE
 from ..policy.timeouts import Timeouts
 from ..types import UNSET, UnsetType
-from ..wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from
+from ..wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from, variables_of
 
 __all__ = ["Asked", "diagnosis", "doctor"]
 
@@ -66,6 +68,7 @@ async def doctor(asked: Asked) -> int:
     """
     console = Console(highlight=False, markup=False)
     endpoint, settings, source = _understood(asked)
+    names = variables_of(os.environ if asked.url is None else {})
     sent: Sent = "token" if asked.entra or settings.token else "key" if settings.credential else "nothing"
     if settings.credential == "default":
         sent = "token"
@@ -96,21 +99,26 @@ async def doctor(asked: Asked) -> int:
     except ConfigurationError as error:
         problems.append(_on_the_command_line(str(error)))
     if model is None and endpoint.dialect in ("models", "openai-v1"):
-        problems.append("no model is named: pass --model, or set AZURE_INFERENCE_MODEL")
+        problems.append(f"no model is named: pass --model, or set {names[2]}")
     for problem in problems:
         console.print(f"problem: {problem}", soft_wrap=True)
     if client is None or not asked.call:
         return 1 if problems else 0
     async with client:
-        return await _call(client, endpoint, sent, console)
+        return await _call(client, endpoint, sent, names[1], console)
 
 
-async def _call(client: InferenceClient, endpoint: Endpoint, sent: Sent, console: Console) -> int:
+async def _call(client: InferenceClient, endpoint: Endpoint, sent: Sent, key_name: str, console: Console) -> int:
     # Its records come to the user in the words of our error, once.
     logging.getLogger("azure").addHandler(logging.NullHandler())
     started = time.monotonic()
     try:
-        completion = await client.complete("ping", max_tokens=1)
+        try:
+            completion = await client.complete("ping", max_tokens=1)
+        except (BadRequestError, UnprocessableEntityError) as error:
+            if "max_tokens" not in f"{error.param} {error.detail}":
+                raise
+            completion = await client.complete("ping")  # reasoning models take no such limit
     except InferenceError as error:
         said = _on_the_command_line(str(error).replace(SEE_CAUSE, ""))
         console.print(f"the call failed: {said}", soft_wrap=True)
@@ -118,17 +126,19 @@ async def _call(client: InferenceClient, endpoint: Endpoint, sent: Sent, console
             for line in str(error.__cause__).splitlines()[1:]:
                 if line.strip():
                     console.print(f"    {' '.join(line.split())}", soft_wrap=True)
-        for line in diagnosis(error, endpoint, sent):
+        for line in diagnosis(error, endpoint, sent, key_name=key_name):
             console.print(f"  - {line}", soft_wrap=True)
         return 1
     console.print(f"the call succeeded: {completion.model or 'a model'} answered in {time.monotonic() - started:.2f} s")
     return 0
 
 
-def diagnosis(error: InferenceError, endpoint: Endpoint, sent: Sent) -> list[str]:
-    """What a refusal usually comes from, in plain words, likeliest first."""
+def diagnosis(
+    error: InferenceError, endpoint: Endpoint, sent: Sent, *, key_name: str = "AZURE_INFERENCE_CREDENTIAL"
+) -> list[str]:
+    """What a refusal usually comes from, in plain words, likeliest first; `key_name` is the variable of its key."""
     if isinstance(error, AuthenticationError):
-        return _unauthorised(error, endpoint, sent)
+        return _unauthorised(error, endpoint, sent, key_name)
     if isinstance(error, PermissionDeniedError):
         return [
             "a role that is missing: Cognitive Services User, or Cognitive Services OpenAI User for Azure OpenAI",
@@ -146,9 +156,9 @@ def diagnosis(error: InferenceError, endpoint: Endpoint, sent: Sent) -> list[str
     return []
 
 
-def _unauthorised(error: AuthenticationError, endpoint: Endpoint, sent: Sent) -> list[str]:
+def _unauthorised(error: AuthenticationError, endpoint: Endpoint, sent: Sent, key_name: str) -> list[str]:
     if sent == "nothing":
-        return ["no key is set for this host: set AZURE_INFERENCE_CREDENTIAL, or pass --entra for a token"]
+        return [f"no key is set for this host: set {key_name}, or pass --entra for a token"]
     if sent == "key":
         return [
             "a key of another resource, or one that was regenerated",
@@ -183,7 +193,7 @@ _KEY_ROW: Final[Mapping[Sent, str]] = {
 }
 
 _OPTIONS: Final = {
-    "pass one as credential=": "set AZURE_INFERENCE_CREDENTIAL",
+    "pass one as credential=": "set the key of this endpoint",
     'pass a key, an azure-identity credential or "default", or set': "pass --entra, or set",
     "dialect=": "--dialect ",
     "scope=": "--scope ",

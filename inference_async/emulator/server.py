@@ -157,9 +157,12 @@ class Emulator:
         return f"{self.url}/apim/openai/v1"
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        text = f"no such route; this emulator speaks POST {self.models_url}/chat/completions and POST {self.openai_url}"
+        text = (
+            f"no such route; this emulator speaks POST {self.models_url}/chat/completions and POST {self.openai_url}"
+            "/chat/completions, embeddings beside them, and the other dialects that `inference-async serve` lists"
+        )
         self._tell(request, 404)
-        return web.json_response({"error": {"code": "404", "message": f"{text}/chat/completions"}}, status=404)
+        return web.json_response({"error": {"code": "404", "message": text}}, status=404)
 
     def _tell(self, request: web.Request, status: int, what: str = "") -> None:
         if self._log is not None:

@@ -232,7 +232,14 @@ class Session:
             if reply.status == 401 and not challenged and await self._answered(call, sent, reply):
                 challenged = True
                 continue
-            raise error_from(status=reply.status, headers=reply.headers, body=body, url=call.url, secrets=secrets)
+            raise error_from(
+                status=reply.status,
+                headers=reply.headers,
+                body=body,
+                url=call.url,
+                secrets=secrets,
+                model=call.model,
+            )
 
     async def aclose(self) -> None:
         """Close for good; calls under way end in a `ClientClosedError`.

@@ -222,6 +222,7 @@ def _call(
         {"input": inputs, **given},
         has_extra=not given.keys() <= EMBEDDING_OPTIONS,
         owned=("input",),
+        model=given.get("model"),
         extra=extra,
         extra_mode=extra_mode,
         headers=headers,

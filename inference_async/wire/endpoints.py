@@ -29,6 +29,7 @@ __all__ = [
     "Settings",
     "settings_for",
     "settings_from",
+    "variables_of",
 ]
 
 Dialect: TypeAlias = Literal["models", "openai-v1", "deployment", "serverless", "managed", "generic"]
@@ -299,6 +300,11 @@ _VARIABLES: Final = (
 
 ENDPOINT_VARIABLES: Final = tuple(row[0] for row in _VARIABLES)
 """The variables that name an endpoint, in the order they are asked."""
+
+
+def variables_of(environ: Mapping[str, str]) -> tuple[str, str, str]:
+    """The names for endpoint, key and model in the set that names an endpoint; in the first one, if none does."""
+    return next((row for row in _VARIABLES if environ.get(row[0], "").strip()), _VARIABLES[0])
 
 
 def settings_from(environ: Mapping[str, str]) -> Settings:

@@ -92,6 +92,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 
     Attributes:
         body: empty for a request that has none.
+        model: the deployment it names, for messages.
         any_success: whether any status from 200 to 299 is a success, and not 200 alone, as for the service's own calls.
     """
 
@@ -99,6 +100,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     url: str
     headers: dict[str, str]
     body: bytes = b""
+    model: str | None = None
     any_success: bool = False
 
     def __repr__(self) -> str:
@@ -149,6 +151,7 @@ def chat_call(
         request,
         has_extra=has_extra,
         owned=("messages", "stream"),
+        model=given.get("model"),
         accept="text/event-stream" if stream else "application/json",
         extra=extra,
         extra_mode=extra_mode,
@@ -163,6 +166,7 @@ def json_call(
     *,
     has_extra: bool,
     owned: tuple[str, ...],
+    model: object = None,
     accept: str = "application/json",
     extra: Mapping[str, Any] | None = None,
     extra_mode: ExtraMode | None = None,
@@ -176,6 +180,7 @@ def json_call(
         body: the Struct or the dict that goes out.
         has_extra: whether the body holds fields outside the specification already.
         owned: the fields that `extra` must not overwrite.
+        model: the deployment that the body names.
         accept: the content type asked for.
         extra: see `chat_call`.
         extra_mode: see `chat_call`.
@@ -190,7 +195,14 @@ def json_call(
     if endpoint.extra_parameters and (has_extra or extra or extra_mode is not None):
         sent["extra-parameters"] = extra_mode or "pass-through"
     sent.update(checked_headers(headers, endpoint))
-    return Call(method="POST", url=endpoint.url(operation), headers=sent, body=_body(body, extra))
+    model = extra.get("model", model)
+    return Call(
+        method="POST",
+        url=endpoint.url(operation),
+        headers=sent,
+        body=_body(body, extra),
+        model=model if isinstance(model, str) else None,
+    )
 
 
 def raw_call(

@@ -183,7 +183,13 @@ def meta_from(status: int, headers: Mapping[str, str], client_request_id: str | 
 
 
 def error_from(
-    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] | None = None
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    url: str,
+    secrets: tuple[str, ...] | None = None,
+    model: str | None = None,
 ) -> APIStatusError:
     """The error that an answer is.
 
@@ -194,6 +200,7 @@ def error_from(
         url: the address asked.
         secrets: values that must not appear in the error, should the service repeat them: the credentials that were
             sent, so that none at all means that none was.
+        model: the deployment that was asked, if the call named one.
     """
     none_sent = secrets == ()
     secrets = secrets or ()
@@ -212,6 +219,8 @@ def error_from(
     said = f": {detail.rstrip('.')}" if detail else " without a reason"
     noted = f" ({', '.join(notes)})" if notes else ""
     advice = _advice(status, found, headers, where, retry_after, filtered=filtered)
+    if status == 422:
+        advice = advice.replace("this model", f"the model {_clean(model, _MAX_NAME)!r}" if model else "this model")
     if status == 401 and none_sent:
         advice = "no credential was sent: pass one as credential="
     fields: dict[str, Any] = {
@@ -414,9 +423,10 @@ def _advice(
         return "only serverless endpoints and managed compute say which model they hold"
     if status == 404 and url.endswith("/images/embeddings"):
         return "only /models, serverless endpoints and managed compute embed images"
-    if status == 404 and urlsplit(url).path.endswith("/models/chat/completions"):
+    route = next((route for route in _SUPERSEDED if f"{route}/" in urlsplit(url).path), None)
+    if status == 404 and route is not None:
         return (
-            "check the endpoint and the deployment's name; the /models route is deprecated, "
+            f"check the endpoint and the deployment's name; the {route} route is superseded, "
             "and /openai/v1 of the same host is its successor"
         )
     if status == 429 and retry_after is not None:
@@ -424,6 +434,7 @@ def _advice(
     return _ADVICE.get(status, "the fault is the service's: try again later" if status >= 500 else "")
 
 
+_SUPERSEDED: Final = ("/openai/deployments", "/models")
 _ADVICE: Final[Mapping[int, str]] = {
     401: "check the key, or the audience and the expiry of the token",
     403: "check the role of the identity, and the network rules of the resource",

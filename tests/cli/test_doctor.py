@@ -11,7 +11,7 @@ from rich.console import Console
 
 from inference_async import ConfigurationError, Endpoint, InferenceClient, InferenceError
 from inference_async.cli.doctor import Asked, _print_rows, diagnosis, doctor
-from inference_async.emulator import Emulator
+from inference_async.emulator import Emulator, Script
 from inference_async.wire.response import error_from
 from tests.identity import VARIABLES, Entra, Model
 
@@ -224,3 +224,26 @@ def test_on_a_terminal_values_are_wrapped_beside_their_names() -> None:
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # it is a StringIO
     assert all(len(line) <= 50 for line in lines)
     assert lines[1].startswith("      "), "under its beginning"
+
+
+async def test_the_variables_of_the_set_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com")
+    assert await doctor(Asked()) == 1
+    said = capsys.readouterr().out
+    assert "or set AZURE_OPENAI_API_KEY" in said
+    assert "or set AZURE_OPENAI_DEPLOYMENT" in said
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "secret-key-7")
+    monkeypatch.setenv("AZURE_OPENAI_DEPLOYMENT", "d")
+    assert await doctor(Asked()) == 0
+
+
+async def test_a_model_that_takes_no_limit_is_asked_without_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Script.from_json(b'{"models": {"o9": {"unsupported": ["max_tokens"]}}}')
+    async with Emulator(script, pace=0) as emulator:
+        monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
+        assert await doctor(Asked(emulator.openai_url, model="o9", call=True)) == 0
+    assert "the call succeeded" in capsys.readouterr().out

@@ -264,16 +264,23 @@ async def test_no_more_run_at_a_time_than_the_limit_allows(limit: int) -> None:
     assert most == limit
 
 
-async def test_waiting_for_a_free_place_is_no_part_of_the_time_limit() -> None:
-    loop = asyncio.get_running_loop()
+async def test_waiting_for_a_free_place_is_no_part_of_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, running, at_the_start = asyncio.timeout, 0, list[int]()
+
+    def timeout(delay: float | None) -> asyncio.Timeout:
+        at_the_start.append(running)
+        return real(delay)
 
     async def busy() -> int:
-        await asyncio.sleep(0.15)
+        nonlocal running
+        running += 1
+        await asyncio.sleep(0)
+        running -= 1
         return 1
 
-    began = loop.time()
-    assert await run([busy], *[call("busy", id=str(n)) for n in range(3)], max_concurrency=1, limit=0.3) == [1, 1, 1]
-    assert loop.time() - began > 0.3, "together they took longer than one may"
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    assert await run([busy], *[call("busy", id=str(n)) for n in range(3)], max_concurrency=1, limit=60) == [1, 1, 1]
+    assert at_the_start == [0, 0, 0], "the clock of a call starts when no other is in its place"
 
 
 async def test_a_tool_may_have_no_limit_where_the_run_has_one() -> None:

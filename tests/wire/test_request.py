@@ -22,6 +22,7 @@ from inference_async.types import (
     FunctionDefinition,
     ImagePart,
     ImageURL,
+    JSONSchemaFormat,
     SystemMessage,
     TextPart,
     ToolCall,
@@ -881,3 +882,21 @@ def test_control_characters_in_a_header(value: str) -> None:
 def test_a_call_shows_neither_query_nor_prompt() -> None:
     shown = repr(made("the prompt", Endpoint.parse("https://h.example/v1?key=secret-7")))
     assert shown == "<Call POST https://h.example/v1/chat/completions>"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("text", {"type": "text"}),
+        ("json_object", {"type": "json_object"}),
+        ({"type": "json_schema", "json_schema": {"name": "n"}}, {"type": "json_schema", "json_schema": {"name": "n"}}),
+        (
+            JSONSchemaFormat("n", {"type": "object"}, strict=True),
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True}},
+        ),
+        (None, None),
+    ],
+    ids=["text", "json_object", "dict", "JSONSchemaFormat", "null"],
+)
+def test_response_format_in_all_its_forms(given: Any, expected: Any) -> None:
+    assert body(options={"response_format": given})["response_format"] == expected

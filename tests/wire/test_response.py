@@ -1050,3 +1050,23 @@ def test_a_blocklist_that_matched_is_named() -> None:
     body = json.dumps({"error": {"code": "content_filter", "message": "no", "innererror": inner}}).encode()
     error = error_from(status=400, headers={}, body=body, url="https://h.example")
     assert "refused the prompt for custom_blocklists" in str(error)
+
+
+def test_a_422_names_the_model() -> None:
+    body = b'{"status": 422, "detail": {"loc": ["body", "seed"], "input": 3}, "message": "invalid"}'
+    error = error_from(status=422, headers={}, body=body, url="https://h.example/models/chat/completions", model="mini")
+    assert error.param == "seed"
+    assert "the model 'mini' does not take the parameter" in str(error)
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/chat/completions", "/models/embeddings", "/openai/deployments/d/chat/completions"]
+)
+def test_a_404_of_an_older_route_points_to_the_newer_one(path: str) -> None:
+    error = error_from(status=404, headers={}, body=b"{}", url=f"https://r.services.ai.azure.com{path}")
+    assert "/openai/v1 of the same host is its successor" in str(error)
+
+
+def test_a_404_of_the_newer_route_does_not() -> None:
+    error = error_from(status=404, headers={}, body=b"{}", url="https://h.example/openai/v1/chat/completions")
+    assert "successor" not in str(error)
