@@ -343,7 +343,7 @@ class InferenceClient:
 
         Source: the service's reference, "Get Chat Completions".
         """
-        answer = _answer_type(response_type, options, extra, repair=repair)
+        answer = _answer_type(response_type, options, (self._options.extra, extra), repair=repair)
         repaired: list[ChatCompletion] = []
         mismatch: ResponseTypeError | None = None
         while True:
@@ -432,7 +432,7 @@ class InferenceClient:
         Raises:
             ConfigurationError: something in the call cannot be sent.
         """
-        answer = _answer_type(response_type, options, extra)
+        answer = _answer_type(response_type, options, (self._options.extra, extra))
         call = self._call(messages, options, extra, extra_mode, headers, stream=True)
         timeouts, limits = self._timeouts(timeouts), self._options.limits
         raises = self._raises_on_filter(raise_on_filter)
@@ -568,7 +568,7 @@ class InferenceClient:
         from .structured import parsed_completion
         from .tools import run_tools
 
-        answer = _answer_type(response_type, options, extra)
+        answer = _answer_type(response_type, options, (self._options.extra, extra))
         if "tool_choice" in self._options.defaults:  # the run must know it, to relax one that forces a call
             options.setdefault("tool_choice", self._options.defaults["tool_choice"])
         return run_tools(
@@ -829,7 +829,7 @@ class InferenceClient:
 
 
 def _answer_type(
-    response_type: Any, options: OptionsBesideTools, extra: Mapping[str, object] | None, *, repair: int = 0
+    response_type: Any, options: OptionsBesideTools, extras: tuple[object, ...], *, repair: int = 0
 ) -> AnswerType[Any] | None:
     """What an answer shall be; the options are told of it."""
     if isinstance(repair, bool) or not isinstance(cast("object", repair), int) or repair < 0:
@@ -838,7 +838,8 @@ def _answer_type(
         if repair:
             raise ConfigurationError("got repair= without response_type=, which says what a good answer is")
         return None
-    if options.get("response_format", UNSET) is not UNSET or "response_format" in (extra or {}):
+    has_format = options.get("response_format", UNSET) is not UNSET
+    if has_format or any(is_mapping(extra) and "response_format" in extra for extra in extras):
         raise ConfigurationError("got both response_type= and response_format=, expected one of them")
     from .structured import AnswerType  # and the rest of its room, which most programs never need
 
@@ -882,7 +883,7 @@ def _understood(
     url = settings.endpoint if endpoint is None else endpoint
     if url is None:
         raise ConfigurationError(
-            "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/models, or set one of "
+            "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/openai/v1, or set one of "
             + ", ".join(ENDPOINT_VARIABLES)
         )
     parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)

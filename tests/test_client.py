@@ -1412,3 +1412,27 @@ async def test_a_key_goes_in_one_header_and_no_other(url: str, options: dict[str
     await InferenceClient(url, KEY, model="m", transport=transport, **options).complete("hi")
     holding = {name for name, value in transport.calls[0].headers.items() if KEY in value}
     assert holding == {header}
+
+
+@pytest.mark.parametrize("where", ["client", "call"])
+async def test_a_format_in_extra_is_no_type(where: str) -> None:
+    extra = {"response_format": {"type": "text"}}
+    client, transport = with_transport(extra=extra if where == "client" else None)
+    with pytest.raises(ConfigurationError, match="both response_type= and response_format="):
+        await client.complete("hi", response_type=City, extra=extra if where == "call" else None)
+    assert not transport.calls
+
+
+@pytest.mark.parametrize("extra", [5, "x", [("a", 1)]], ids=repr)
+async def test_extra_that_is_no_mapping(extra: Any) -> None:
+    client, _ = with_transport()
+    for call in (
+        client.complete("hi", extra=extra),
+        client.complete("hi", response_type=City, extra=extra),
+        client.embed("hi", extra=extra),
+        client.embed_images("data:x", extra=extra),
+    ):
+        with pytest.raises(ConfigurationError, match="expected a mapping"):
+            await call
+    with pytest.raises(ConfigurationError, match="expected a mapping"):
+        client.stream("hi", response_type=City, extra=extra)
