@@ -1436,3 +1436,17 @@ async def test_extra_that_is_no_mapping(extra: Any) -> None:
             await call
     with pytest.raises(ConfigurationError, match="expected a mapping"):
         client.stream("hi", response_type=City, extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"key_header": 5}, "got key_header=5"),
+        ({"dialect": ["models"]}, "got dialect="),
+        ({"defaults": {1: 2}}, "got an option named 1"),
+    ],
+    ids=str,
+)
+def test_arguments_that_are_no_text(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        InferenceClient("http://localhost/v1", **options)

@@ -173,7 +173,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         version = given if isinstance(api_version, UnsetType) else api_version
         base = f"{parts.scheme}://{parts.netloc}{path}"
         found = dialect or _dialect_of(parts, path)
-        speech = _SPEECH.get(found)
+        speech = _SPEECH.get(found) if _is_text(found) else None
         if speech is None:
             raise ConfigurationError(f"got dialect={found!r}, expected one of {', '.join(map(repr, _SPEECH))}")
         dropped = None
@@ -182,7 +182,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             if found == "openai-v1" and version not in ("v1", "preview"):
                 dropped, version = version, None
         rest = [row for row in query if row[0] != "api-version"]
-        if key_header is not None and not _HEADER_NAME.fullmatch(key_header):
+        if key_header is not None and not (_is_text(key_header) and _HEADER_NAME.fullmatch(key_header)):
             raise ConfigurationError(f"got key_header={key_header!r}, expected the name of a header")
         if (
             dialect is None
@@ -374,6 +374,10 @@ def _with_version(endpoint: str, version: str) -> str:
     if not version or "/openai/deployments/" not in endpoint or "api-version=" in endpoint:
         return endpoint
     return f"{endpoint}{'&' if '?' in endpoint else '?'}api-version={quote(version)}"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _split(url: object) -> SplitResult:

@@ -271,6 +271,8 @@ def check_options(options: Mapping[str, Any], *, known: frozenset[str] = _OPTION
         ConfigurationError: a NaN or an infinity, which would go out as null.
     """
     for name, value in options.items():
+        if not isinstance(cast("object", name), str):
+            raise ConfigurationError(f"got an option named {name!r}, expected text")
         if name not in known:
             raise UnknownOptionError(f"got an unknown option {name!r}{_what_is_meant(name, known)}")
         check_numbers(name, value)
