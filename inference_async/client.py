@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
-import msgspec
-
-from .errors import ConfigurationError, InferenceError, ResponseTypeError, UnknownOptionError
+from .errors import ConfigurationError, InferenceError, ResponseTypeError
+from .given import INSECURE, Options, always, check_type, checked_defaults, refuse_unknown, understood
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
 from .net.session import Session
@@ -37,13 +36,10 @@ from .types.base import is_mapping
 from .types.chat import ExtraMode
 from .types.embeddings import EmbeddingInput
 from .wire.embeddings import MAX_INPUTS, arranged, embedding_calls, image_embedding_call, joined, text_inputs
-from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from, variables_of
+from .wire.endpoints import Dialect, Endpoint, variables_of
 from .wire.request import (
     Call,
-    Secret,
     chat_call,
-    check_extra_mode,
-    check_options,
     checked_extra,
     checked_headers,
     message_list,
@@ -61,32 +57,6 @@ __all__ = ["InferenceClient"]
 
 T = TypeVar("T")
 ImageInput: TypeAlias = ImageEmbeddingInput | Mapping[str, str] | str
-
-
-class _Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a copy of a client may have of its own."""
-
-    model: str | None
-    defaults: ChatOptions
-    extra: dict[str, Any]
-    headers: dict[str, str]
-    extra_mode: ExtraMode | None
-    raise_on_filter: bool
-    timeouts: Timeouts
-    limits: Limits
-
-    def __post_init__(self) -> None:
-        for name, kind in (("timeouts", Timeouts), ("limits", Limits), ("raise_on_filter", bool)):
-            _check_type(name, getattr(self, name), kind)
-        check_extra_mode(self.extra_mode)
-        if self.model is not None:
-            _check_type("model", self.model, str)
-
-
-def _check_type(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        example = f", such as {kind.__name__}(total=30)" if kind is Timeouts else ""
-        raise ConfigurationError(f"got {name}= of type {type(value).__name__}, expected {kind.__name__}{example}")
 
 
 class InferenceClient:
@@ -155,15 +125,15 @@ class InferenceClient:
         transport: Transport | None = None,
         **unknown: Never,
     ) -> None:
-        _refuse_unknown(unknown)
+        refuse_unknown(unknown)
         if isinstance(credential, str) and credential.startswith(("https://", "http://")):
             raise ConfigurationError("got a URL as the credential; are endpoint and credential in each other's place?")
         key_name = variables_of(os.environ)[1] if endpoint is None else "AZURE_INFERENCE_CREDENTIAL"
-        endpoint, settings = _understood(endpoint, dialect, api_version, key_header)
+        endpoint, settings = understood(endpoint, dialect, api_version, key_header)
         if credential is None:
             credential = settings.credential
         if credential is None and settings.token is not None:
-            credential = _always(settings.token)
+            credential = always(settings.token)
         own_headers = checked_headers(headers, endpoint)
         if credential is None and endpoint.is_azure and endpoint.credential_headers.isdisjoint(own_headers):
             raise ConfigurationError(
@@ -172,11 +142,11 @@ class InferenceClient:
             )
         self._may_send_credentials = endpoint.is_secure or allow_insecure
         if credential is not None and not self._may_send_credentials:
-            raise ConfigurationError(_INSECURE.format(endpoint.base))
+            raise ConfigurationError(INSECURE.format(endpoint.base))
         self._endpoint = endpoint
-        self._options = _Options(
+        self._options = Options(
             model=settings.model if model is None else model,
-            defaults=_checked_defaults(defaults),
+            defaults=checked_defaults(defaults),
             extra=checked_extra(extra),
             headers=own_headers,
             extra_mode=extra_mode,
@@ -228,18 +198,18 @@ class InferenceClient:
         Raises:
             ConfigurationError: a header that cannot be sent, or a value of another type.
         """
-        _refuse_unknown(unknown)
+        refuse_unknown(unknown)
         options = self._options
         copy = object.__new__(type(self))
         copy._endpoint = self._endpoint
         copy._session = self._session
         copy._may_send_credentials = self._may_send_credentials
         copy._owner = False
-        copy._options = _Options(
+        copy._options = Options(
             model=options.model if isinstance(model, UnsetType) else model,
             defaults=options.defaults
             if isinstance(defaults, UnsetType)
-            else cast("ChatOptions", {**options.defaults, **_checked_defaults(defaults)}),
+            else cast("ChatOptions", {**options.defaults, **checked_defaults(defaults)}),
             extra=options.extra if isinstance(extra, UnsetType) else options.extra | checked_extra(extra),
             raise_on_filter=options.raise_on_filter if isinstance(raise_on_filter, UnsetType) else raise_on_filter,
             headers=options.headers
@@ -766,7 +736,7 @@ class InferenceClient:
     def _timeouts(self, given: Timeouts | None) -> Timeouts:
         if given is None:
             return self._options.timeouts
-        _check_type("timeouts", given, Timeouts)
+        check_type("timeouts", given, Timeouts)
         return given
 
     def _call(
@@ -795,7 +765,7 @@ class InferenceClient:
         """The headers of a call: the client's, and stronger than they the call's own."""
         sent = self._options.headers | checked_headers(given, self._endpoint)
         if not self._may_send_credentials and not self._endpoint.credential_headers.isdisjoint(sent):
-            raise ConfigurationError(_INSECURE.format(self._endpoint.base))
+            raise ConfigurationError(INSECURE.format(self._endpoint.base))
         return sent
 
     def _add_model(self, options: EmbeddingOptions) -> None:
@@ -815,7 +785,7 @@ class InferenceClient:
     def _raises_on_filter(self, given: bool | None) -> bool:
         if given is None:
             return self._options.raise_on_filter
-        _check_type("raise_on_filter", given, bool)
+        check_type("raise_on_filter", given, bool)
         return given
 
     async def _embed(self, call: Call, count: int, encoding: object, timeouts: Timeouts | None) -> EmbeddingsResult:
@@ -846,68 +816,3 @@ def _answer_type(
     answer = AnswerType[Any].of(response_type)
     options["response_format"] = answer.format
     return answer
-
-
-def _always(token: str) -> Credential:
-    """A provider of one token: async, so that asking it costs no thread."""
-
-    async def provide(token: Secret = Secret(token)) -> str:  # noqa: B008  (a default hides it from tracebacks)
-        return token
-
-    return provide
-
-
-def _checked_defaults(defaults: object) -> ChatOptions:
-    if defaults is None:
-        return {}
-    if not is_mapping(defaults):
-        raise ConfigurationError(f"got defaults of type {type(defaults).__name__}, expected a dict of options")
-    if "model" in defaults:
-        raise ConfigurationError("got 'model' in defaults=, which the client takes as model=")
-    check_options(defaults)
-    return cast("ChatOptions", dict(defaults))
-
-
-def _understood(
-    endpoint: str | Endpoint | None,
-    dialect: Dialect | None,
-    api_version: str | UnsetType | None,
-    key_header: str | None,
-) -> tuple[Endpoint, Settings]:
-    """The endpoint, and what the environment says beside it."""
-    if isinstance(endpoint, Endpoint):
-        if (dialect, api_version, key_header) != (None, UNSET, None):
-            raise ConfigurationError("got an Endpoint, and beside it dialect=, api_version= or key_header=")
-        return endpoint, settings_for(endpoint, os.environ)
-    settings = settings_from(os.environ)
-    url = settings.endpoint if endpoint is None else endpoint
-    if url is None:
-        raise ConfigurationError(
-            "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/openai/v1, or set one of "
-            + ", ".join(ENDPOINT_VARIABLES)
-        )
-    parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)
-    return parsed, settings if endpoint is None else settings_for(parsed, os.environ)
-
-
-_INSECURE: Final = (
-    "got a credential for {}, which would go over plain http; use https, or say allow_insecure=True for the client"
-)
-_ELSEWHERE: Final[Mapping[str, str]] = {
-    "timeout": "limits on time go in timeouts=Timeouts(total=...)",
-    "api_key": "a key goes in credential=",
-    "key": "a key goes in credential=",
-    "base_url": "the address goes in endpoint=",
-    "url": "the address goes in endpoint=",
-    "azure_endpoint": "the address goes in endpoint=",
-    "azure_deployment": "the deployment's name goes in model=",
-    "credential_scopes": "the scope of tokens goes in scope=",
-    "default_headers": "further headers go in headers={...}",
-    "model_extras": "fields outside the specification go in extra={...}",
-}
-
-
-def _refuse_unknown(unknown: Mapping[str, object]) -> None:
-    for name in unknown:
-        hint = _ELSEWHERE.get(name, "options of a request go in complete() and stream(), or in defaults={...}")
-        raise UnknownOptionError(f"got an unknown option {name!r} for the client: {hint}")

@@ -19,6 +19,7 @@ FLOORS = {
     "structured": 2,
     "net": 3,
     "emulator": 3,
+    "given": 4,
     "lenses": 4,
     "stream": 4,
     "tools": 4,

@@ -1,0 +1,134 @@
+"""What a client is given: checked and understood before there is one.
+
+The arguments of a constructor come in, plain values go out, and what cannot be meant is refused in our words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from .errors import ConfigurationError, UnknownOptionError
+from .net.auth import Credential
+from .policy.limits import Limits
+from .policy.timeouts import Timeouts
+from .types import UNSET, ChatOptions, UnsetType
+from .types.base import is_mapping
+from .types.chat import ExtraMode
+from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from
+from .wire.request import Secret, check_extra_mode, check_options
+
+__all__ = ["INSECURE", "Options", "always", "check_type", "checked_defaults", "refuse_unknown", "understood"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy of a client may have of its own."""
+
+    model: str | None
+    defaults: ChatOptions
+    extra: dict[str, Any]
+    headers: dict[str, str]
+    extra_mode: ExtraMode | None
+    raise_on_filter: bool
+    timeouts: Timeouts
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        for name, kind in (("timeouts", Timeouts), ("limits", Limits), ("raise_on_filter", bool)):
+            check_type(name, getattr(self, name), kind)
+        check_extra_mode(self.extra_mode)
+        if self.model is not None:
+            check_type("model", self.model, str)
+
+
+def check_type(name: str, value: object, kind: type) -> None:
+    """Refuse an argument of another type.
+
+    Raises:
+        ConfigurationError: see above.
+    """
+    if not isinstance(value, kind):
+        example = f", such as {kind.__name__}(total=30)" if kind is Timeouts else ""
+        raise ConfigurationError(f"got {name}= of type {type(value).__name__}, expected {kind.__name__}{example}")
+
+
+def always(token: str) -> Credential:
+    """A provider of one token: async, so that asking it costs no thread."""
+
+    async def provide(token: Secret = Secret(token)) -> str:  # noqa: B008  (a default hides it from tracebacks)
+        return token
+
+    return provide
+
+
+def checked_defaults(defaults: object) -> ChatOptions:
+    """Options for calls that do not say otherwise; a copy.
+
+    Raises:
+        ConfigurationError: no mapping, or what a call itself would refuse.
+    """
+    if defaults is None:
+        return {}
+    if not is_mapping(defaults):
+        raise ConfigurationError(f"got defaults of type {type(defaults).__name__}, expected a dict of options")
+    if "model" in defaults:
+        raise ConfigurationError("got 'model' in defaults=, which the client takes as model=")
+    check_options(defaults)
+    return cast("ChatOptions", dict(defaults))
+
+
+def understood(
+    endpoint: str | Endpoint | None,
+    dialect: Dialect | None,
+    api_version: str | UnsetType | None,
+    key_header: str | None,
+) -> tuple[Endpoint, Settings]:
+    """The endpoint, and what the environment says beside it.
+
+    Raises:
+        ConfigurationError: there is none, or none that can be understood.
+    """
+    if isinstance(endpoint, Endpoint):
+        if (dialect, api_version, key_header) != (None, UNSET, None):
+            raise ConfigurationError("got an Endpoint, and beside it dialect=, api_version= or key_header=")
+        return endpoint, settings_for(endpoint, os.environ)
+    settings = settings_from(os.environ)
+    url = settings.endpoint if endpoint is None else endpoint
+    if url is None:
+        raise ConfigurationError(
+            "got no endpoint: pass one, such as https://NAME.services.ai.azure.com/openai/v1, or set one of "
+            + ", ".join(ENDPOINT_VARIABLES)
+        )
+    parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)
+    return parsed, settings if endpoint is None else settings_for(parsed, os.environ)
+
+
+INSECURE: Final = (
+    "got a credential for {}, which would go over plain http; use https, or say allow_insecure=True for the client"
+)
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "timeout": "limits on time go in timeouts=Timeouts(total=...)",
+    "api_key": "a key goes in credential=",
+    "key": "a key goes in credential=",
+    "base_url": "the address goes in endpoint=",
+    "url": "the address goes in endpoint=",
+    "azure_endpoint": "the address goes in endpoint=",
+    "azure_deployment": "the deployment's name goes in model=",
+    "credential_scopes": "the scope of tokens goes in scope=",
+    "default_headers": "further headers go in headers={...}",
+    "model_extras": "fields outside the specification go in extra={...}",
+}
+
+
+def refuse_unknown(unknown: Mapping[str, object]) -> None:
+    """Refuse keywords that the client does not know, and say what is meant by those of other clients.
+
+    Raises:
+        UnknownOptionError: there is one.
+    """
+    for name in unknown:
+        hint = _ELSEWHERE.get(name, "options of a request go in complete() and stream(), or in defaults={...}")
+        raise UnknownOptionError(f"got an unknown option {name!r} for the client: {hint}")
