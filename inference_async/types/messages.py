@@ -74,7 +74,7 @@ class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
     def load(
         cls, path: str | os.PathLike[str], *, detail: str | UnsetType = UNSET, max_bytes: int = MAX_MEDIA_BYTES
     ) -> Awaitable[ImagePart]:
-        """An image from a file: ``await ImagePart.load("map.png")``.
+        """An image from a file; what it returns is to be awaited.
 
         The file is read in a thread, so the event loop goes on. What kind of image it is, its bytes tell.
 
@@ -120,7 +120,7 @@ class AudioPart(msgspec.Struct, tag_field="type", tag="input_audio"):
         format: str | None = None,  # noqa: A002  (the service's word)
         max_bytes: int = MAX_MEDIA_BYTES,
     ) -> Awaitable[AudioPart]:
-        """Sound from a file: ``await AudioPart.load("question.wav")``; see `ImagePart.load`.
+        """Sound from a file; what it returns is to be awaited, see `ImagePart.load`.
 
         Args:
             path: the file.
