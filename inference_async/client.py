@@ -501,7 +501,8 @@ class InferenceClient:
                     ...
 
         The calls of an answer run concurrently. Each gets exactly one message back, in the order of the calls: the
-        result as JSON text. A string that is a JSON object or array goes as it is; every other result is encoded.
+        result as JSON text. A string that is a JSON object or array goes as it is; every other result is encoded. Only
+        the first choice of an answer is looked at.
 
         Args:
             messages: as for `complete`.
@@ -590,8 +591,8 @@ class InferenceClient:
 
         Returns:
             The vectors as ``result.vectors`` and, with their indices, as ``result.data``; usage is the sum. With
-            ``encoding_format="base64"`` each vector is an ``array('f')``, which a third of the bytes and a tenth of
-            the time pays for.
+            ``encoding_format="base64"`` each vector is an ``array('f')``, and the answer takes less than half of the
+            bytes.
 
         Raises:
             ConfigurationError: something in the call cannot be sent; nothing was.

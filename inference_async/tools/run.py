@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, cast
 
 from ..errors import (
     ClientClosedError,
@@ -348,48 +348,6 @@ class ToolRun(Generic[C]):
         await until_done(task)
 
 
-@overload
-def run_tools(
-    client: ChatClient,
-    messages: Messages,
-    *,
-    tools: Iterable[ToolLike],
-    finish: None = None,
-    max_turns: int = 10,
-    max_concurrency: int = 8,
-    tool_timeout: float | None = 60.0,
-    on_error: Literal["tell", "raise"] = "tell",
-    stream: bool = False,
-    extra: Mapping[str, object] | None = None,
-    extra_mode: ExtraMode | None = None,
-    headers: Mapping[str, str] | None = None,
-    timeouts: Timeouts | None = None,
-    raise_on_filter: bool | None = None,
-    **options: Unpack[OptionsBesideTools],
-) -> ToolRun[ChatCompletion]: ...
-
-
-@overload
-def run_tools(
-    client: ChatClient,
-    messages: Messages,
-    *,
-    tools: Iterable[ToolLike],
-    finish: Callable[[ChatCompletion], C],
-    max_turns: int = 10,
-    max_concurrency: int = 8,
-    tool_timeout: float | None = 60.0,
-    on_error: Literal["tell", "raise"] = "tell",
-    stream: bool = False,
-    extra: Mapping[str, object] | None = None,
-    extra_mode: ExtraMode | None = None,
-    headers: Mapping[str, str] | None = None,
-    timeouts: Timeouts | None = None,
-    raise_on_filter: bool | None = None,
-    **options: Unpack[OptionsBesideTools],
-) -> ToolRun[C]: ...
-
-
 def run_tools(
     client: ChatClient,
     messages: Messages,
@@ -408,42 +366,12 @@ def run_tools(
     raise_on_filter: bool | None = None,
     **options: Unpack[OptionsBesideTools],
 ) -> ToolRun[Any]:
-    """Ask, run the tools the model calls, tell it the results, and ask again, until it answers without calls.
-
-    The calls of an answer run concurrently. Each gets exactly one message back, in the order of the calls: the result
-    as JSON text. A string that is a JSON object or array goes as it is; every other result is encoded.
-
-    A definition without a function (a `ToolDefinition`, or a dict) is offered to the model too, but its calls cannot
-    be run here. They end the run: the other calls of that answer are run, and the final completion is the answer;
-    `ToolRun.open_calls` says what to answer before the history can be sent again.
-
-    A ``tool_choice`` that forces a call, ``"required"`` or a named function, is sent in the first turn only; later
-    turns get ``"auto"``, or the model could never answer. Only the first choice of an answer is looked at.
+    """A run of tools with any client; what is not said here is as in `InferenceClient.run_tools`.
 
     Args:
-        client: an `InferenceClient`, or what has its `complete` and `stream`.
-        messages: as for `complete`; a sequence is copied.
-        tools: what `tool` makes, typed functions (of which tools are made), and definitions.
+        client: what has the front door's `complete` and `stream`.
         finish: makes the final answer of the last one, if it is not to stay as it is; what it raises, the run raises.
             Not together with definitions: an answer that leaves calls to the caller is no final one.
-        max_turns: the most answers to ask for.
-        max_concurrency: the most tools to run at a time.
-        tool_timeout: the most seconds a call may take, where the tool has no ``timeout`` of its own; None for no limit.
-            A sync function runs in a thread, which cannot be stopped: it is no longer waited for.
-        on_error: what becomes of a call that fails, of an unknown tool, with arguments that do not fit, too slow, or
-            with a result that has no JSON form. ``tell`` tells the model in a message ``{"error": "..."}``, with type
-            and text of the tool's own error, cut at 500 characters; ``raise`` ends the run in a `ToolError`.
-        stream: whether answers are streamed, as `AnswerChunk` events.
-        extra: as for `complete`, but for ``tools`` and ``tool_choice``, which have their keywords here.
-        extra_mode: as for `complete`.
-        headers: as for `complete`, for every request of the run.
-        timeouts: as for `complete`, for each request of the run by itself.
-        raise_on_filter: as for `complete`.
-        **options: those of `complete`, for every request of the run.
-
-    Returns:
-        A run that has not begun: await it, or iterate over its events. Both raise what `complete` and `stream` raise,
-        `ToolError`, and `ToolLoopError` if the last answer that ``max_turns`` allows still asks for tools.
 
     Raises:
         ConfigurationError: a function that cannot be a tool, two tools of one name, a number out of its range, or what

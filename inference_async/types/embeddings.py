@@ -39,8 +39,8 @@ class EmbeddingOptions(TypedDict, total=False):
     Keys:
         model: the deployment's name.
         dimensions: the length of the vectors, for models that can shorten them.
-        encoding_format: ``float`` (the service's default), ``base64`` (the same numbers in a third of the bytes),
-            ``int8``, ``uint8``, ``binary`` or ``ubinary``.
+        encoding_format: ``float`` (the service's default), ``base64`` (the same numbers in less than half of
+            the bytes), ``int8``, ``uint8``, ``binary`` or ``ubinary``.
         input_type: ``text``, ``query`` or ``document``, for models that tell them apart.
         user: the end user, as OpenAI documents it.
     """

@@ -18,7 +18,7 @@ from ..types.chat import ExtraMode
 from ..types.embeddings import EMBEDDING_OPTIONS, Vector
 from .codec import plain
 from .endpoints import Endpoint
-from .request import Call, check_numbers, check_options, json_call
+from .request import Call, check_options, check_values, json_call
 
 __all__ = ["MAX_INPUTS", "arranged", "embedding_calls", "image_embedding_call", "joined", "text_inputs"]
 
@@ -115,7 +115,7 @@ def image_embedding_call(
                 f"got an image of type {type(row).__name__} at {index}, expected an ImageEmbeddingInput, a dict with "
                 "'image', or a data URL"
             )
-        check_numbers(f"input[{index}]", image)
+        check_values(f"input[{index}]", image)
         image = plain(image)
         url = image.get("image")
         if not isinstance(url, str) or not url.startswith(("data:", "https://", "http://")):

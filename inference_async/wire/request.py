@@ -41,8 +41,8 @@ __all__ = [
     "chat_call",
     "check_extra_mode",
     "check_header",
-    "check_numbers",
     "check_options",
+    "check_values",
     "checked_extra",
     "checked_headers",
     "json_call",
@@ -234,7 +234,7 @@ def raw_call(
         raise ConfigurationError(f"got a body of type {type(body).__name__}, expected bytes; a value goes in json=")
     sent = {"accept": "application/json"}
     if json is not UNSET:
-        check_numbers("json", json)
+        check_values("json", json)
         body = _in_json(encode, _in_json(plain, json))
         sent["content-type"] = "application/json"
     sent.update(checked_headers(headers, endpoint))
@@ -275,7 +275,7 @@ def check_options(options: Mapping[str, Any], *, known: frozenset[str] = _OPTION
             raise ConfigurationError(f"got an option named {name!r}, expected text")
         if name not in known:
             raise UnknownOptionError(f"got an unknown option {name!r}{_what_is_meant(name, known)}")
-        check_numbers(name, value)
+        check_values(name, value)
 
 
 def check_extra_mode(mode: object) -> None:
@@ -333,7 +333,7 @@ def _what_is_meant(name: str, known: frozenset[str]) -> str:
     return f"{meant} fields outside the specification go in extra={{{name!r}: ...}}"
 
 
-def check_numbers(place: str, value: Any) -> None:
+def check_values(place: str, value: Any) -> None:
     """Refuse what JSON cannot say and an encoder would say otherwise.
 
     Raises:
@@ -341,12 +341,12 @@ def check_numbers(place: str, value: Any) -> None:
             itself.
     """
     try:
-        _walk_numbers(place, value)
+        _walk(place, value)
     except RecursionError:
         raise ConfigurationError(f"got a request that JSON cannot say: {place} is nested too deeply") from None
 
 
-def _walk_numbers(place: str, value: Any) -> None:
+def _walk(place: str, value: Any) -> None:
     """NaN and the infinities would go out as null, and bytes as base64: both say something else."""
     if value is None or isinstance(value, str | int):
         return
@@ -355,13 +355,13 @@ def _walk_numbers(place: str, value: Any) -> None:
             raise ConfigurationError(f"got {value} in {place}, expected a finite number")
     elif is_mapping(value):
         for name, item in value.items():
-            _walk_numbers(f"{place}.{name}", item)
+            _walk(f"{place}.{name}", item)
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
-            _walk_numbers(f"{place}.{name}", getattr(value, name))
+            _walk(f"{place}.{name}", getattr(value, name))
     elif isinstance(value, list | tuple | set | frozenset):
         for index, item in enumerate(cast("Sequence[Any]", value)):
-            _walk_numbers(f"{place}[{index}]", item)
+            _walk(f"{place}[{index}]", item)
     elif isinstance(value, bytes | bytearray | memoryview):
         raise ConfigurationError(f"got bytes in {place}, expected text")
     elif _is_unawaited(value):
@@ -430,7 +430,7 @@ def checked_extra(extra: object, *, owned: tuple[str, ...] = ()) -> dict[str, An
             raise ConfigurationError(f"got a request that JSON cannot say: a name in extra= is {name!r}, not text")
         if name in owned:
             raise ConfigurationError(f"got {name!r} in extra=, which would overwrite what the call itself decides")
-    check_numbers("extra", fields)
+    check_values("extra", fields)
     return fields
 
 
@@ -470,7 +470,7 @@ def _message(message: Any, index: int) -> Any:
             f"got messages[{index}] of type {type(message).__name__}, expected text, a message or a dict"
             + _meant_by(message)
         )
-    check_numbers(f"messages[{index}]", message)
+    check_values(f"messages[{index}]", message)
     if isinstance(message, AssistantMessage):
         # Content goes out even when it is null: beside tool calls, hosts insist on the key.
         return {"role": "assistant", "content": message.content, **_in_json(plain, message)}

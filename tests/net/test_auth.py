@@ -670,8 +670,19 @@ def client_of(model: Model, credential: Any, **options: Any) -> InferenceClient:
 
 
 async def test_fifty_calls_take_one_token(entra: Entra) -> None:
-    async with Model() as model, entra.credential() as credential, client_of(model, credential) as client:
+    requests = 0
+
+    class Counted:
+        """azure-identity's credential, whose own cache would hide it if each call asked for itself."""
+
+        async def get_token_info(self, *scopes: str, **keywords: Any) -> Any:
+            nonlocal requests
+            requests += 1
+            return await credential.get_token_info(*scopes, **keywords)
+
+    async with Model() as model, entra.credential() as credential, client_of(model, Counted()) as client:
         completions = await asyncio.gather(*(client.complete("Hi") for _ in range(50)))
+    assert requests == 1
     assert {completion.text for completion in completions} == {"Hi."}
     assert set(model.bearers) == {"secret-token-1"}
     assert entra.asked == [Asked("client credentials", SCOPE)]

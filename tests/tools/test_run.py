@@ -209,7 +209,7 @@ async def test_messages_in_every_shape(messages: Any) -> None:
 
 async def test_what_is_no_message_is_refused_by_the_client() -> None:
     with pytest.raises(ConfigurationError, match=r"got messages\[0\] of type int"):
-        await run_tools(scripted(), 5, tools=[])  # type: ignore[call-overload]  # what is tested
+        await run_tools(scripted(), 5, tools=[])  # type: ignore[arg-type]  # what is tested
 
 
 # Calls that the caller answers
