@@ -32,7 +32,7 @@ from .types import (
     RawResponse,
     UnsetType,
 )
-from .types.base import is_mapping
+from .types.base import is_mapping, is_whole
 from .types.chat import ExtraMode
 from .types.embeddings import EmbeddingInput
 from .wire.embeddings import MAX_INPUTS, arranged, embedding_calls, image_embedding_call, joined, text_inputs
@@ -803,7 +803,7 @@ def _answer_type(
     response_type: Any, options: OptionsBesideTools, extras: tuple[object, ...], *, repair: int = 0
 ) -> AnswerType[Any] | None:
     """What an answer shall be; the options are told of it."""
-    if isinstance(repair, bool) or not isinstance(cast("object", repair), int) or repair < 0:
+    if not is_whole(repair) or repair < 0:
         raise ConfigurationError(f"got repair={repair!r}, expected how often an answer may be sent back")
     if response_type is None:
         if repair:

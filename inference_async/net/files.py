@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 import anyio.to_thread
 
 from ..errors import ConfigurationError
+from ..types.base import is_whole
 
 __all__ = ["read"]
 
@@ -32,7 +33,7 @@ async def read(path: str | os.PathLike[str], *, max_bytes: int, then: Callable[[
 def _read(path: str | os.PathLike[str], max_bytes: int, then: Callable[[bytes], T]) -> T:
     if not isinstance(cast("object", path), str | os.PathLike) or not isinstance(cast("object", os.fspath(path)), str):
         raise ConfigurationError(f"got a path of type {type(path).__name__}, expected text or a pathlib.Path")
-    if isinstance(max_bytes, bool) or not isinstance(cast("object", max_bytes), int) or not 0 <= max_bytes < 2**62:
+    if not is_whole(max_bytes) or not 0 <= max_bytes < 2**62:
         raise ConfigurationError(f"got max_bytes={max_bytes!r}, expected a number of bytes")
     name = repr(os.fspath(path))
     try:

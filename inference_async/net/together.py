@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
+from ..types.base import is_whole
 
 __all__ = ["in_order", "until_done"]
 
@@ -20,7 +21,7 @@ async def in_order(steps: Sequence[Callable[[], Awaitable[T]]], *, limit: int) -
         ConfigurationError: the limit is no number above 0.
         Exception: the first error of a step, as it is; the other steps are cancelled and have ended by then.
     """
-    if isinstance(limit, bool) or not isinstance(cast("object", limit), int) or limit < 1:
+    if not is_whole(limit) or limit < 1:
         raise ConfigurationError(f"got a limit of {limit!r} at once, expected a number above 0")
     if len(steps) == 1:
         return [await steps[0]()]

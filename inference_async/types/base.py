@@ -16,7 +16,7 @@ from typing import Any, Final, TypeGuard, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_mapping", "is_object", "plain"]
+__all__ = ["EXTRA", "UNSET", "Open", "UnsetType", "is_array", "is_mapping", "is_object", "is_whole", "plain"]
 
 EXTRA: Final = "*inference_async.extra"
 """The wire name under which a Struct holds the fields it does not know; no service sends it."""
@@ -37,6 +37,11 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Whether a value of the caller's is a mapping of any kind."""
     return isinstance(value, Mapping)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value of the caller's is a whole number; True and False are none, though Python counts with them."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Open(

@@ -9,11 +9,11 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import ConfigurationError
 from ..types import UNSET, EmbeddingOptions, EmbeddingsResult, ImageEmbeddingInput, Usage
-from ..types.base import is_array, is_mapping
+from ..types.base import is_array, is_mapping, is_whole
 from ..types.chat import ExtraMode
 from ..types.embeddings import EMBEDDING_OPTIONS, Vector
 from .codec import plain
@@ -44,7 +44,7 @@ def text_inputs(inputs: Any) -> list[Any]:
     rows: list[Any] = list(inputs)
     if not rows:
         raise ConfigurationError("got an empty list of inputs, expected at least one")
-    if all(isinstance(row, int) and not isinstance(row, bool) for row in rows):
+    if all(map(is_whole, rows)):
         return [rows]
     kind = _kind(rows[0])
     for index, row in enumerate(rows):
@@ -71,7 +71,7 @@ def embedding_calls(
     Raises:
         ConfigurationError: more inputs than fit into one call while `split` is off, or something that cannot be sent.
     """
-    if isinstance(batch_size, bool) or not isinstance(cast("object", batch_size), int) or batch_size < 1:
+    if not is_whole(batch_size) or batch_size < 1:
         raise ConfigurationError(f"got batch_size={batch_size!r}, expected a number of inputs above 0")
     if split:
         batches = _batches(inputs, batch_size)
