@@ -9,8 +9,13 @@
     ├── ClientStateError            mend the program: the client cannot be used here (a RuntimeError)
     │   ├── ClientClosedError       ... it was closed
     │   └── WrongEventLoopError     ... it belongs to another event loop, or there is no asyncio here
-    ├── APIConnectionError          no answer came: name, connection, TLS, reset
-    │   └── APITimeoutError         ... in time (a TimeoutError); `phase` says what was waited for
+    ├── APIConnectionError          no answer came: name, connection, TLS, reset; `kind` says which
+    │   └── APITimeoutError         ... in time (a TimeoutError); one class for each limit of `Timeouts`
+    │       ├── PoolTimeoutError            no connection of `max_connections` became free
+    │       ├── ConnectTimeoutError         name, TCP and TLS
+    │       ├── FirstTokenTimeoutError      the answer did not begin
+    │       ├── BetweenTokensTimeoutError   ... or did not go on
+    │       └── TotalTimeoutError           the call as a whole, retries included
     ├── APIStatusError              the service refused; `status`, `code`, `headers`, `body` say why
     │   ├── BadRequestError         400
     │   │   └── ContentFilterError  400 by content safety; `content_filter` says which categories
@@ -44,30 +49,43 @@ if TYPE_CHECKING:
 NoValue: TypeAlias = Literal["mismatch", "length", "content_filter", "refusal", "tool_calls", "empty"]
 """Why an answer is no value of the type that was asked for."""
 
+ConnectionKind: TypeAlias = Literal[
+    "dns", "connect", "tls", "certificate", "proxy", "cut", "protocol", "timeout", "pool", "other"
+]
+"""What went wrong with a connection."""
+
+Phase: TypeAlias = Literal["pool", "connect", "headers", "body", "first_token", "between_tokens", "total"]
+"""How far a call had come when it failed."""
+
 __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "BetweenTokensTimeoutError",
     "ClientClosedError",
     "ClientStateError",
     "ConfigurationError",
     "ConflictError",
+    "ConnectTimeoutError",
     "ContentFilterError",
     "CredentialError",
     "EventTooLargeError",
+    "FirstTokenTimeoutError",
     "IncompleteStreamError",
     "InferenceError",
     "InternalServerError",
     "InvalidResponseError",
     "NotFoundError",
     "PermissionDeniedError",
+    "PoolTimeoutError",
     "RateLimitError",
     "ResponseTypeError",
     "StreamError",
     "ToolError",
     "ToolLoopError",
+    "TotalTimeoutError",
     "UnknownOptionError",
     "UnprocessableEntityError",
     "WrongEventLoopError",
@@ -87,7 +105,22 @@ class InferenceError(Exception):
     Attributes:
         message: one line, lower case: what was got, what was expected, what to do.
         request_id: the service's id of the request, where it sent one; else the id the client sent.
+        status: the HTTP status, where an answer had begun.
+        partial: what had arrived of a streamed answer, where one had begun.
+        phase: how far the call had come: ``pool``, ``connect``, ``headers`` (sent, and no answer begun), ``body``; of a
+            timeout, the limit that struck. None where nothing was sent.
+        attempts: how many requests were sent for this call, retries included.
     """
+
+    status: int | None = None
+    partial: ChatCompletion | None = None
+    phase: Phase | None = None
+    attempts: int = 0
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may well succeed if it is made again, later."""
+        return False
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         super().__init__(message)
@@ -127,14 +160,42 @@ class WrongEventLoopError(ClientStateError):
 
 
 class APIConnectionError(InferenceError):
-    """No answer came: the name did not resolve, or the connection was refused, cut or not trusted."""
+    """No answer came: the name did not resolve, or the connection was refused, cut or not trusted.
+
+    Attributes:
+        kind: ``dns``, ``connect`` (refused, unreachable), ``tls``, ``certificate`` (not trusted), ``proxy``, ``cut``,
+            ``protocol`` (what came is not HTTP), ``timeout``, ``pool``, or ``other``.
+        stale: the connection was one kept from an earlier call, and was closed by the other side before it answered
+            with a single byte: the request was most likely not seen, and is sent once more by itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ConnectionKind = "other",
+        phase: Phase | None = None,
+        stale: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id)
+        self.kind: ConnectionKind = kind
+        self.phase = phase
+        self.stale = stale
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may well succeed if it is made again: not with a certificate that is not trusted, nor
+        with a server that does not speak HTTP.
+        """
+        return self.kind not in ("certificate", "protocol")
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """No answer came in time.
+    """No answer came in time; each limit of `Timeouts` has a class of its own below this one.
 
     Attributes:
-        phase: what was waited for: ``connect``, ``first_token``, ``between_tokens`` or ``total``.
+        phase: the limit that struck: ``pool``, ``connect``, ``first_token``, ``between_tokens`` or ``total``.
         elapsed: seconds from the start of the call.
         chunks: how many chunks of the stream had arrived.
         partial: what had arrived, where a stream had begun.
@@ -144,17 +205,50 @@ class APITimeoutError(APIConnectionError, TimeoutError):
         self,
         message: str,
         *,
-        phase: str,
+        phase: Phase,
         elapsed: float,
         chunks: int = 0,
         partial: ChatCompletion | None = None,
         request_id: str | None = None,
     ) -> None:
-        super().__init__(message, request_id=request_id)
-        self.phase = phase
+        super().__init__(message, kind="pool" if phase == "pool" else "timeout", phase=phase, request_id=request_id)
         self.elapsed = elapsed
         self.chunks = chunks
         self.partial = partial
+
+    @staticmethod
+    def for_phase(phase: Phase) -> type[APITimeoutError]:
+        """The class of a limit."""
+        return _BY_PHASE.get(phase, APITimeoutError)
+
+
+class PoolTimeoutError(APITimeoutError):
+    """All of the client's `max_connections` were in use for longer than ``Timeouts.pool``; nothing was sent."""
+
+
+class ConnectTimeoutError(APITimeoutError):
+    """No connection (name, TCP, TLS) within ``Timeouts.connect``; nothing was sent."""
+
+
+class FirstTokenTimeoutError(APITimeoutError):
+    """A stream's answer did not begin within ``Timeouts.first_token`` of the request."""
+
+
+class BetweenTokensTimeoutError(APITimeoutError):
+    """A stream's answer did not go on within ``Timeouts.between_tokens``; comments and empty chunks do not count."""
+
+
+class TotalTimeoutError(APITimeoutError):
+    """The call, with its retries and waits, was not over within ``Timeouts.total``."""
+
+
+_BY_PHASE: dict[Phase, type[APITimeoutError]] = {
+    "pool": PoolTimeoutError,
+    "connect": ConnectTimeoutError,
+    "first_token": FirstTokenTimeoutError,
+    "between_tokens": BetweenTokensTimeoutError,
+    "total": TotalTimeoutError,
+}
 
 
 class APIStatusError(InferenceError):
@@ -188,7 +282,8 @@ class APIStatusError(InferenceError):
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id)
-        self.status = status
+        self.status: int = status
+        self.phase = "headers"
         self.detail = detail
         self.code = code
         self.type = type
@@ -198,12 +293,38 @@ class APIStatusError(InferenceError):
         self.url = url
         self.retry_after = retry_after
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the service may well answer the same call later: it says so itself, or the status does (408, 409,
+        429, 500 and above; 424 where it hides one of these). Not when a quota is used up, which no short wait mends.
+        """
+        says = self.headers.get("x-should-retry", "").strip().lower()
+        if says in ("true", "false"):
+            return says == "true"
+        status = self.status
+        if status == 424:  # the model of a managed endpoint failed, and its own status stands beside
+            inner = self.headers.get("ms-azureml-model-error-statuscode", "")
+            status = int(inner) if inner.isascii() and inner.isdigit() and len(inner) == 3 else status
+        if status == 429:
+            return not any(_folded(name) in _EXHAUSTED for name in (self.code, self.type))
+        return status in (408, 409) or status >= 500
+
     @classmethod
     def for_status(cls, status: int) -> type[APIStatusError]:
         """The class of a status; a status without a class of its own falls back to this one."""
         if status >= 500:
             return InternalServerError
         return _BY_STATUS.get(status, APIStatusError)
+
+
+# Words for a quota that is used up, as this service and others that speak its language spell them.
+_EXHAUSTED = frozenset(
+    {"insufficientquota", "quotaexceeded", "quotaexhausted", "billinghardlimitreached", "billingnotactive"}
+)
+
+
+def _folded(name: str | None) -> str:
+    return "".join(filter(str.isalnum, name or "")).lower()
 
 
 class BadRequestError(APIStatusError):
@@ -314,7 +435,8 @@ class InvalidResponseError(InferenceError):
 
     def __init__(self, message: str, *, status: int = 200, body: str = "", request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
-        self.status = status
+        self.status: int = status
+        self.phase = "body"
         self.body = body
 
 
@@ -357,6 +479,7 @@ class StreamError(InferenceError):
 
     Attributes:
         partial: everything that had arrived, as a completion whose ``finish_reason`` may be missing.
+        status: the status that an error event named; else that of the answer, 200.
         code: the service's code, as text, where an error event gave one.
         type: the service's type of error, where an error event gave one.
     """
@@ -368,12 +491,31 @@ class StreamError(InferenceError):
         partial: ChatCompletion | None = None,
         code: str | None = None,
         type: str | None = None,  # noqa: A002  (the service's own word)
+        status: int = 200,
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id)
         self.partial = partial
+        self.phase = "body"
+        self.status: int = status
         self.code = code
         self.type = type
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may well succeed if it is made again: the error event says that the service is busy or
+        broken, rather than what is wrong with the call.
+        """
+        busy = any(_folded(name) in _BUSY for name in (self.code, self.type))
+        return busy or self.status in (408, 409, 429) or self.status >= 500
+
+
+_BUSY = frozenset(
+    {
+        "internalerror", "internalservererror", "overloaded", "overloadederror", "ratelimit", "ratelimiterror",
+        "ratelimitexceeded", "ratelimitreached", "servererror", "serviceunavailable", "timeout", "toomanyrequests",
+    }
+)  # fmt: skip
 
 
 class EventTooLargeError(StreamError):
@@ -382,3 +524,8 @@ class EventTooLargeError(StreamError):
 
 class IncompleteStreamError(StreamError):
     """The stream ended before the answer did: no finish reason, no ``[DONE]``, or the connection was cut."""
+
+    @property
+    def retryable(self) -> bool:
+        """Yes: another try may come through whole."""
+        return True

@@ -564,7 +564,7 @@ async def test_an_error_before_the_stream_comes_from_entering_it() -> None:
             async with client.stream("hi"):
                 pytest.fail("the context was entered")
         assert caught.value.retry_after == 7
-        assert not hasattr(caught.value, "partial")
+        assert caught.value.partial is None
 
 
 async def test_closing_the_client_while_an_error_body_is_read() -> None:

@@ -12,21 +12,23 @@ __all__ = ["Deadlines", "Phase", "Timeouts"]
 
 _MOST: Final = 1e9  # seconds, which is thirty years; a clock cannot count much more
 
-Phase: TypeAlias = Literal["first_token", "between_tokens", "total"]
+Phase: TypeAlias = Literal["pool", "first_token", "between_tokens", "total"]
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits in seconds; None switches one off.
+    """Limits in seconds; None switches one off. Each has an error of its own, such as `FirstTokenTimeoutError`.
 
     Attributes:
         connect: to open a connection: name, TCP and TLS.
+        pool: of a client with ``max_connections``, the wait for one of them to become free.
         first_token: of a stream, from sending the request to the first piece of the answer.
         between_tokens: of a stream, from one piece of the answer to the next. Only text, calls and finish reasons
             count: comments and empty chunks, which servers send to look alive, do not.
-        total: the whole call, from its start to its last byte.
+        total: the whole call, from its start to its last byte: retries, and the waits between them, included.
     """
 
     connect: float | None = 10.0
+    pool: float | None = 60.0
     first_token: float | None = 120.0
     between_tokens: float | None = 60.0
     total: float | None = 600.0
@@ -75,11 +77,12 @@ class Deadlines:
         limit = getattr(self._timeouts, self.phase)
         elapsed = now - self.started
         what = {
+            "pool": "none of the client's max_connections became free",
             "first_token": "no piece of the answer came",
             "between_tokens": "the answer stopped growing",
             "total": "the call was not finished",
         }[self.phase]
-        return APITimeoutError(
+        return APITimeoutError.for_phase(self.phase)(
             f"{what} within {limit:g} s (timeout {self.phase!r}, {elapsed:.3g} s after the call began)",
             phase=self.phase,
             elapsed=elapsed,

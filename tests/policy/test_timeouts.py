@@ -10,7 +10,7 @@ import pytest
 from inference_async.errors import APITimeoutError, ConfigurationError
 from inference_async.policy.timeouts import Deadlines, Phase, Timeouts
 
-NAMES = ("connect", "first_token", "between_tokens", "total")
+NAMES = ("connect", "pool", "first_token", "between_tokens", "total")
 
 
 def limits(first: float | None, between: float | None, total: float | None) -> Timeouts:
@@ -19,7 +19,8 @@ def limits(first: float | None, between: float | None, total: float | None) -> T
 
 def test_defaults() -> None:
     timeouts = Timeouts()
-    assert (timeouts.connect, timeouts.first_token, timeouts.between_tokens, timeouts.total) == (10, 120, 60, 600)
+    assert (timeouts.connect, timeouts.pool) == (10, 60)
+    assert (timeouts.first_token, timeouts.between_tokens, timeouts.total) == (120, 60, 600)
     assert Timeouts.__struct_fields__ == NAMES
 
 
