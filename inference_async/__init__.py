@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         WrongEventLoopError,
     )
     from .policy.limits import Limits
+    from .policy.retry import FailedAttempt, RetryPolicy
     from .policy.timeouts import Timeouts
     from .stream import (
         ChatStream,
@@ -101,6 +102,8 @@ _HOMES = {
     "ChatStream": "stream",
     "ParsedStream": "stream",
     "Limits": "policy.limits",
+    "FailedAttempt": "policy.retry",
+    "RetryPolicy": "policy.retry",
     "Timeouts": "policy.timeouts",
     "Endpoint": "wire.endpoints",
     "Piece": "wire.think",
@@ -163,6 +166,7 @@ __all__ = [
     "EmbeddingsResult",
     "Endpoint",
     "EventTooLargeError",
+    "FailedAttempt",
     "FilterResult",
     "FirstTokenTimeoutError",
     "FunctionCall",
@@ -191,6 +195,7 @@ __all__ = [
     "RawResponse",
     "ResponseMeta",
     "ResponseTypeError",
+    "RetryPolicy",
     "RunFinished",
     "StreamError",
     "SystemMessage",

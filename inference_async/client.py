@@ -9,14 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 from .errors import ConfigurationError, InferenceError, ResponseTypeError
-from .given import INSECURE, Options, always, check_type, checked_defaults, refuse_unknown, understood
+from .given import INSECURE, Options, agreed, always, check_type, checked_defaults, refuse_unknown, understood
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
 from .net.session import Session
 from .net.together import in_order
 from .net.transport import Transport
 from .policy.limits import Limits
-from .policy.timeouts import Timeouts
+from .policy.retry import RetryPolicy
+from .policy.terms import Terms
+from .policy.timeouts import Timeouts, short
 from .stream import ChatStream, ParsedStream
 from .types import (
     UNSET,
@@ -94,7 +96,10 @@ class InferenceClient:
             the call: ``pass-through`` (the default), ``drop`` or ``error``.
         raise_on_filter: raise a `ContentFilterError` where content safety cut an answer, in place of returning it.
         timeouts: see `Timeouts`; all limits are finite unless set to None.
+        retries: how often a call that failed is sent again by itself, or a `RetryPolicy`, which says when, too.
         limits: see `Limits`.
+        max_connections: how many calls may hold a connection at once; the others wait for ``Timeouts.pool`` at most.
+            None for no bound.
         allow_insecure: allow a credential over plain http to another machine.
         session: an aiohttp session to use in place of an own one; it is not closed by this client.
         transport: something else to send with, in place of aiohttp.
@@ -119,7 +124,9 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         raise_on_filter: bool = False,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         limits: Limits | None = None,
+        max_connections: int | None = None,
         allow_insecure: bool = False,
         session: aiohttp.ClientSession | None = None,
         transport: Transport | None = None,
@@ -151,10 +158,15 @@ class InferenceClient:
             headers=own_headers,
             extra_mode=extra_mode,
             raise_on_filter=raise_on_filter,
-            timeouts=Timeouts() if timeouts is None else timeouts,
-            limits=Limits() if limits is None else limits,
+            terms=agreed(Terms(), timeouts=timeouts, limits=limits, retries=retries),
         )
-        self._session = Session(transport or AiohttpTransport(session), authoriser(credential, endpoint, scope=scope))
+        if max_connections is not None and (not is_whole(max_connections) or max_connections < 1):
+            raise ConfigurationError(f"got max_connections={short(max_connections)}, expected 1 or more, or None")
+        self._session = Session(
+            transport or AiohttpTransport(session),
+            authoriser(credential, endpoint, scope=scope),
+            max_connections=max_connections,
+        )
         self._owner = True
 
     @property
@@ -177,6 +189,7 @@ class InferenceClient:
         extra_mode: ExtraMode | UnsetType | None = UNSET,
         raise_on_filter: bool | UnsetType = UNSET,
         timeouts: Timeouts | UnsetType = UNSET,
+        retries: RetryPolicy | int | UnsetType = UNSET,
         limits: Limits | UnsetType = UNSET,
         **unknown: Never,
     ) -> InferenceClient:
@@ -193,6 +206,7 @@ class InferenceClient:
             extra_mode: as for the client; None for the default.
             raise_on_filter: in place of the client's.
             timeouts: in place of the client's.
+            retries: in place of the client's; a number leaves the rest of the client's policy as it is.
             limits: in place of the client's.
 
         Raises:
@@ -216,8 +230,7 @@ class InferenceClient:
             if isinstance(headers, UnsetType)
             else options.headers | checked_headers(headers, self._endpoint),
             extra_mode=options.extra_mode if isinstance(extra_mode, UnsetType) else extra_mode,
-            timeouts=options.timeouts if isinstance(timeouts, UnsetType) else timeouts,
-            limits=options.limits if isinstance(limits, UnsetType) else limits,
+            terms=agreed(options.terms, timeouts=timeouts, limits=limits, retries=retries),
         )
         return copy
 
@@ -232,6 +245,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion: ...
 
@@ -247,6 +261,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ParsedCompletion[T]: ...
 
@@ -262,6 +277,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ParsedCompletion[Any]: ...
 
@@ -276,6 +292,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion:
         """One answer, when it is whole.
@@ -292,7 +309,8 @@ class InferenceClient:
                 ``extra-parameters`` header goes with them.
             extra_mode: what that header says; ``pass-through`` where nothing else is set.
             headers: further headers for this call.
-            timeouts: in place of the client's; only ``connect`` and ``total`` matter here.
+            timeouts: in place of the client's; ``first_token`` and ``between_tokens`` do not matter here.
+            retries: in place of the client's; 0 for a call that must not be sent twice. See `RetryPolicy`.
             **options: ``model``, ``temperature``, ``top_p``, ``max_tokens``, ``stop``, ``seed``, ``tools``,
                 ``tool_choice``, ``response_format`` and the others of `ChatOptions`; UNSET leaves one out, also if the
                 client has a default for it, None sends null.
@@ -314,12 +332,13 @@ class InferenceClient:
         Source: the service's reference, "Get Chat Completions".
         """
         answer = _answer_type(response_type, options, (self._options.extra, extra), repair=repair)
+        terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
         repaired: list[ChatCompletion] = []
         mismatch: ResponseTypeError | None = None
         while True:
             call = self._call(messages, options, extra, extra_mode, headers, stream=False)
             try:
-                completion = await self._complete(call, timeouts, raise_on_filter=raise_on_filter)
+                completion = await self._complete(call, terms, raise_on_filter=raise_on_filter)
             except InferenceError as error:
                 if mismatch is None:
                     raise
@@ -348,6 +367,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream: ...
 
@@ -362,6 +382,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ParsedStream[T]: ...
 
@@ -376,6 +397,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ParsedStream[Any]: ...
 
@@ -389,6 +411,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream:
         """The answer as it is made: see `ChatStream`, which is what to enter and iterate.
@@ -404,13 +427,11 @@ class InferenceClient:
         """
         answer = _answer_type(response_type, options, (self._options.extra, extra))
         call = self._call(messages, options, extra, extra_mode, headers, stream=True)
-        timeouts, limits = self._timeouts(timeouts), self._options.limits
+        terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
         raises = self._raises_on_filter(raise_on_filter)
         if answer is None:
-            return ChatStream(self._session, call, timeouts=timeouts, limits=limits, raise_on_filter=raises)
-        return ParsedStream(
-            self._session, call, answer=answer, timeouts=timeouts, limits=limits, raise_on_filter=raises
-        )
+            return ChatStream(self._session, call, terms=terms, raise_on_filter=raises)
+        return ParsedStream(self._session, call, answer=answer, terms=terms, raise_on_filter=raises)
 
     @overload
     def run_tools(
@@ -429,6 +450,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[OptionsBesideTools],
     ) -> ToolRun[ChatCompletion]: ...
 
@@ -449,6 +471,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[OptionsBesideTools],
     ) -> ToolRun[ParsedCompletion[T]]: ...
 
@@ -469,6 +492,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[OptionsBesideTools],
     ) -> ToolRun[ParsedCompletion[Any]]: ...
 
@@ -488,6 +512,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[OptionsBesideTools],
     ) -> ToolRun[ChatCompletion]:
         """Ask, run the tools the model calls, tell it the results, and ask again, until it answers without calls.
@@ -523,6 +548,7 @@ class InferenceClient:
             extra_mode: as for `complete`.
             headers: as for `complete`, for every request of the run.
             timeouts: as for `complete`, for each request of the run by itself.
+            retries: the same.
             **options: those of `complete`, for every request of the run. A ``tool_choice`` that forces a call is sent
                 in the first turn only; later turns get ``"auto"``, or the model could never answer.
 
@@ -557,6 +583,7 @@ class InferenceClient:
             extra_mode=extra_mode,
             headers=headers,
             timeouts=timeouts,
+            retries=retries,
             **options,
         )
 
@@ -571,6 +598,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[EmbeddingOptions],
     ) -> EmbeddingsResult:
         """Embed texts: one vector for each, in the order of the texts.
@@ -586,6 +614,7 @@ class InferenceClient:
             extra_mode: see `complete`.
             headers: further headers for these requests.
             timeouts: in place of the client's, of each request.
+            retries: the same.
             **options: ``model``, ``dimensions``, ``encoding_format``, ``input_type``; see `EmbeddingOptions`. The
                 client's model is that of its chats unless a deployment of its own is named here.
 
@@ -614,8 +643,9 @@ class InferenceClient:
             headers=self._headers(headers),
         )
         encoding = {**options, **(extra or {})}.get("encoding_format")
+        terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
         results = await in_order(
-            [partial(self._embed, call, count, encoding, timeouts) for call, count in calls], limit=max_concurrency
+            [partial(self._embed, call, count, encoding, terms) for call, count in calls], limit=max_concurrency
         )
         return joined(results)
 
@@ -627,6 +657,7 @@ class InferenceClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         **options: Unpack[EmbeddingOptions],
     ) -> EmbeddingsResult:
         """Embed images, with or without a text beside each: one vector for each, in their order.
@@ -638,6 +669,7 @@ class InferenceClient:
             extra_mode: see `complete`.
             headers: further headers for this call.
             timeouts: in place of the client's.
+            retries: the same.
             **options: see `EmbeddingOptions`.
 
         Raises:
@@ -654,10 +686,15 @@ class InferenceClient:
             extra_mode=extra_mode or self._options.extra_mode,
             headers=self._headers(headers),
         )
-        return await self._embed(call, count, {**options, **(extra or {})}.get("encoding_format"), timeouts)
+        terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
+        return await self._embed(call, count, {**options, **(extra or {})}.get("encoding_format"), terms)
 
     async def model_info(
-        self, *, headers: Mapping[str, str] | None = None, timeouts: Timeouts | None = None
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
     ) -> ModelInfo:
         """Which model an endpoint holds, where it holds one: serverless endpoints and managed compute say so.
 
@@ -668,7 +705,9 @@ class InferenceClient:
         Source: the service's reference, "Get Info".
         """
         call = raw_call(self._endpoint, "GET", "info", headers=self._headers(headers))
-        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
+        exchange, body = await self._session.whole(
+            call, agreed(self._options.terms, timeouts=timeouts, retries=retries)
+        )
         info = exchange.model_info(body)
         info.meta = exchange.meta
         return info
@@ -683,6 +722,7 @@ class InferenceClient:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
     ) -> RawResponse:
         """Any request to this endpoint, for what this package has no method for.
 
@@ -696,6 +736,7 @@ class InferenceClient:
             params: a further query.
             headers: further headers.
             timeouts: in place of the client's.
+            retries: the same. What the request does must bear being done twice, or this must be 0.
 
         Returns:
             Status, headers and body of any answer from 200 to 299.
@@ -709,7 +750,7 @@ class InferenceClient:
             self._endpoint, method, path, json=json, body=body, params=params, headers=self._headers(headers)
         )
         exchange, received = await self._session.whole(
-            call, timeouts=self._timeouts(timeouts), limits=self._options.limits
+            call, agreed(self._options.terms, timeouts=timeouts, retries=retries)
         )
         return RawResponse(body=received, meta=exchange.meta)
 
@@ -733,12 +774,6 @@ class InferenceClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._endpoint.dialect} {self._endpoint.base} model={self._options.model!r}>"
-
-    def _timeouts(self, given: Timeouts | None) -> Timeouts:
-        if given is None:
-            return self._options.timeouts
-        check_type("timeouts", given, Timeouts)
-        return given
 
     def _call(
         self,
@@ -773,9 +808,9 @@ class InferenceClient:
         if self._options.model is not None:
             options.setdefault("model", self._options.model)
 
-    async def _complete(self, call: Call, timeouts: Timeouts | None, *, raise_on_filter: bool | None) -> ChatCompletion:
+    async def _complete(self, call: Call, terms: Terms, *, raise_on_filter: bool | None) -> ChatCompletion:
         raises = self._raises_on_filter(raise_on_filter)
-        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
+        exchange, body = await self._session.whole(call, terms)
         completion = exchange.completion(body)
         completion.meta = exchange.meta
         error = filter_error(completion, url=call.url, secrets=exchange.secrets) if raises else None
@@ -789,8 +824,8 @@ class InferenceClient:
         check_type("raise_on_filter", given, bool)
         return given
 
-    async def _embed(self, call: Call, count: int, encoding: object, timeouts: Timeouts | None) -> EmbeddingsResult:
-        exchange, body = await self._session.whole(call, timeouts=self._timeouts(timeouts), limits=self._options.limits)
+    async def _embed(self, call: Call, count: int, encoding: object, terms: Terms) -> EmbeddingsResult:
+        exchange, body = await self._session.whole(call, terms)
         result = exchange.embeddings(body)
         result.meta = exchange.meta
         try:

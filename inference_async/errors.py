@@ -127,6 +127,11 @@ class InferenceError(Exception):
         self.message = message
         self.request_id = request_id
 
+    def add(self, words: str) -> None:
+        """Add to the message."""
+        self.message += words
+        self.args = (self.message,)
+
     def __str__(self) -> str:
         return self.message
 
@@ -282,7 +287,7 @@ class APIStatusError(InferenceError):
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id)
-        self.status: int = status
+        self.status: int = status  # pyright: ignore[reportIncompatibleVariableOverride]  (narrower, and never set)
         self.phase = "headers"
         self.detail = detail
         self.code = code
@@ -435,7 +440,7 @@ class InvalidResponseError(InferenceError):
 
     def __init__(self, message: str, *, status: int = 200, body: str = "", request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
-        self.status: int = status
+        self.status: int = status  # pyright: ignore[reportIncompatibleVariableOverride]  (narrower, and never set)
         self.phase = "body"
         self.body = body
 
@@ -497,7 +502,7 @@ class StreamError(InferenceError):
         super().__init__(message, request_id=request_id)
         self.partial = partial
         self.phase = "body"
-        self.status: int = status
+        self.status: int = status  # pyright: ignore[reportIncompatibleVariableOverride]  (narrower, and never set)
         self.code = code
         self.type = type
 

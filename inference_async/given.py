@@ -14,14 +14,16 @@ import msgspec
 from .errors import ConfigurationError, UnknownOptionError
 from .net.auth import Credential
 from .policy.limits import Limits
+from .policy.retry import RetryPolicy
+from .policy.terms import Terms
 from .policy.timeouts import Timeouts
 from .types import UNSET, ChatOptions, UnsetType
-from .types.base import is_mapping
+from .types.base import is_mapping, is_whole
 from .types.chat import ExtraMode
 from .wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from
 from .wire.request import Secret, check_extra_mode, check_options
 
-__all__ = ["INSECURE", "Options", "always", "check_type", "checked_defaults", "refuse_unknown", "understood"]
+__all__ = ["INSECURE", "Options", "agreed", "always", "check_type", "checked_defaults", "refuse_unknown", "understood"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,15 +35,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     extra_mode: ExtraMode | None
     raise_on_filter: bool
-    timeouts: Timeouts
-    limits: Limits
+    terms: Terms
 
     def __post_init__(self) -> None:
-        for name, kind in (("timeouts", Timeouts), ("limits", Limits), ("raise_on_filter", bool)):
-            check_type(name, getattr(self, name), kind)
+        check_type("raise_on_filter", self.raise_on_filter, bool)
         check_extra_mode(self.extra_mode)
         if self.model is not None:
             check_type("model", self.model, str)
+
+
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "Timeouts": ", such as Timeouts(total=30)",
+    "RetryPolicy": ", or a number of retries",
+}
 
 
 def check_type(name: str, value: object, kind: type) -> None:
@@ -51,8 +57,33 @@ def check_type(name: str, value: object, kind: type) -> None:
         ConfigurationError: see above.
     """
     if not isinstance(value, kind):
-        example = f", such as {kind.__name__}(total=30)" if kind is Timeouts else ""
+        example = _EXAMPLES.get(kind.__name__, "")
         raise ConfigurationError(f"got {name}= of type {type(value).__name__}, expected {kind.__name__}{example}")
+
+
+def agreed(
+    terms: Terms,
+    *,
+    timeouts: Timeouts | UnsetType | None = None,
+    limits: Limits | UnsetType | None = None,
+    retries: RetryPolicy | int | UnsetType | None = None,
+) -> Terms:
+    """The terms, with what is given in place of theirs. A number of retries leaves the rest of the policy as it is.
+
+    Raises:
+        ConfigurationError: something of another type.
+    """
+    given: dict[str, Any] = {}
+    for name, value, kind in (("timeouts", timeouts, Timeouts), ("limits", limits, Limits)):
+        if value is not None and value is not UNSET:
+            check_type(name, value, kind)
+            given[name] = value
+    if retries is not None and not isinstance(retries, UnsetType):
+        if is_whole(retries):
+            retries = msgspec.structs.replace(terms.retries, retries=retries)
+        check_type("retries", retries, RetryPolicy)
+        given["retries"] = retries
+    return msgspec.structs.replace(terms, **given) if given else terms
 
 
 def always(token: str) -> Credential:
@@ -111,6 +142,8 @@ INSECURE: Final = (
 )
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "timeout": "limits on time go in timeouts=Timeouts(total=...)",
+    "max_retries": "how often to try again goes in retries=",
+    "retry_total": "how often to try again goes in retries=",
     "api_key": "a key goes in credential=",
     "key": "a key goes in credential=",
     "base_url": "the address goes in endpoint=",

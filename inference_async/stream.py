@@ -27,9 +27,8 @@ from .errors import (
     StreamError,
 )
 from .lenses import PartialStream, PieceStream, TextStream
-from .net.session import Exchange, Session
-from .policy.limits import Limits
-from .policy.timeouts import Deadlines, Timeouts
+from .net.session import Exchange, Session, Trip
+from .policy.terms import Terms
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
@@ -70,21 +69,17 @@ class ChatStream:
     error; it never looks complete.
     """
 
-    def __init__(
-        self, session: Session, call: Call, *, timeouts: Timeouts, limits: Limits, raise_on_filter: bool = False
-    ) -> None:
+    def __init__(self, session: Session, call: Call, *, terms: Terms, raise_on_filter: bool = False) -> None:
         self._session = session
         self._call = call
-        self._timeouts = timeouts
-        self._limits = limits
+        self._terms = terms
         self._raise_on_filter = raise_on_filter
-        self._deadlines: Deadlines | None = None
+        self._begun: Trip | None = None
         self._exchange: Exchange | None = None
-        self._events = EventDecoder(max_event_bytes=limits.max_event_bytes)
+        self._events = EventDecoder(max_event_bytes=terms.limits.max_event_bytes)
         self._chunks = ChunkDecoder()
         self._accumulator = Accumulator()
         self._ready: deque[Item] = deque()
-        self._scope: asyncio.Timeout | None = None  # around the wait under way, so that `aclose` can end it
         self._is_events = False  # known once the first byte of the body is
         self._head = b""  # how the body began, kept until the first chunk, should there be none
         self._progress = False
@@ -181,8 +176,9 @@ class ChatStream:
             self._error = ClientClosedError("the stream was closed before its end")
         self._ready.clear()
         self._cut(self._error)
-        if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(0.0)
+        scope = self._begun.scope if self._begun is not None else None
+        if scope is not None and not scope.expired():  # a wait is under way
+            scope.reschedule(0.0)
 
     def __aiter__(self) -> Self:
         return self
@@ -248,13 +244,10 @@ class ChatStream:
         self._busy = True
 
     async def _open(self) -> Exchange:
-        self._deadlines = deadlines = self._session.begin(self._timeouts)
-        deadlines.wait_for("first_token", now=deadlines.started)
-        async with asyncio.timeout_at(deadlines.until) as self._scope:
-            self._exchange = await self._session.send(
-                self._call, deadlines=deadlines, timeouts=self._timeouts, limits=self._limits
-            )
-        self._scope = None
+        self._begun = trip = self._session.begin(self._call, self._terms, awaits="first_token")
+        async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+            self._exchange = await self._session.send(trip)
+        trip.scope = None
         self._chunks.secrets = self._exchange.secrets
         if self._error is not None:  # closed by another task in the very step in which the head came
             self._cut(self._error)
@@ -267,13 +260,14 @@ class ChatStream:
             self._session.check_loop()
         try:
             exchange = self._exchange or await self._open()
+            trip = self._trip
             if self._progress:
                 self._progress = False
-                self._clock.wait_for("between_tokens", now=asyncio.get_running_loop().time())
-            async with asyncio.timeout_at(self._clock.until) as self._scope:
+                trip.clock.wait_for("between_tokens", now=asyncio.get_running_loop().time())
+            async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 data = await exchange.reply.read()
                 is_events = self._is_events or await self._sniff(exchange, data)
-            self._scope = None
+            trip.scope = None
             if self._error is not None:  # closed by another task in the very step in which the bytes came
                 raise self._error
             if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
@@ -306,7 +300,7 @@ class ChatStream:
         if head not in (b"{", b"[", b"<", b'"'):
             self._is_events = bool(head)
             return True
-        body = (data + await exchange.body(self._limits.max_body_bytes)).removeprefix(_BOM)
+        body = (data + await exchange.body(self._terms.limits.max_body_bytes)).removeprefix(_BOM)
         self._ready.extend((chunk_of(exchange.completion(body)), Mark.DONE))
         return False
 
@@ -331,16 +325,16 @@ class ChatStream:
             )
         self._complete = True
         if self._exchange is not None:
-            await self._exchange.reply.finish()
+            await self._exchange.finish()
         if self._raise_on_filter:
             secrets = self._exchange.secrets if self._exchange is not None else ()
             self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
-        timed_out = self._scope is not None and self._scope.expired()
-        self._scope = None
         if not isinstance(error, InferenceError | TimeoutError):
+            if self._begun is not None:
+                self._begun.scope = None
             if self._error is None:
                 what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
                 self._error = ClientClosedError(f"the stream was {what} before its end")
@@ -348,20 +342,17 @@ class ChatStream:
             raise error
         if self._error is not None:  # closed by another task; what that did to this one is no news
             raise self._error from None
-        self._error, cause = self._in_our_words(error, timed_out=timed_out)
+        self._error, cause = self._in_our_words(error)
+        if self._begun is not None:
+            self._begun.scope = None
         self._cut(self._error)
         raise self._error from cause
 
-    def _in_our_words(
-        self, error: InferenceError | TimeoutError, *, timed_out: bool
-    ) -> tuple[InferenceError, BaseException | None]:
+    def _in_our_words(self, error: InferenceError | TimeoutError) -> tuple[InferenceError, BaseException | None]:
         """The error that the caller gets, told what had arrived and from where, and the cause of it."""
         cause = error.__cause__
         if not isinstance(error, InferenceError):
-            if timed_out:
-                error, cause = self._clock.error(now=asyncio.get_running_loop().time()), None
-            else:  # of a transport that raises what is not ours
-                error, cause = APIConnectionError("the transport gave up waiting"), error
+            error = self._session.over(self._trip)
         exchange = self._exchange
         if exchange is None:
             return error, cause
@@ -371,23 +362,18 @@ class ChatStream:
         elif isinstance(error, APIConnectionError):
             error, cause = IncompleteStreamError(f"the stream ended after {chunks} chunks: {error}"), error
         if isinstance(error, StreamError):
-            error = type(error)(
-                f"{error.message} (from {without_query(exchange.url)}, request id {exchange.meta.request_id})",
-                partial=self.completion,
-                code=error.code,
-                type=error.type,
-            )
-        error.request_id = error.request_id or exchange.meta.request_id
-        return error, cause
+            error.partial = self.completion
+            error.add(f" (from {without_query(exchange.url)}, request id {exchange.meta.request_id})")
+        return exchange.failed(error), cause
 
     @property
-    def _clock(self) -> Deadlines:
-        assert self._deadlines is not None  # noqa: S101  (for the type checkers: _open sets it)
-        return self._deadlines
+    def _trip(self) -> Trip:
+        assert self._begun is not None  # noqa: S101  (for the type checkers: _open sets it)
+        return self._begun
 
     def _cut(self, error: InferenceError | None) -> None:
         if self._exchange is not None:
-            self._exchange.reply.close(error)
+            self._exchange.close(error)
 
 
 class ParsedStream(ChatStream, Generic[T]):
@@ -403,11 +389,10 @@ class ParsedStream(ChatStream, Generic[T]):
         call: Call,
         *,
         answer: AnswerType[T],
-        timeouts: Timeouts,
-        limits: Limits,
+        terms: Terms,
         raise_on_filter: bool = False,
     ) -> None:
-        super().__init__(session, call, timeouts=timeouts, limits=limits, raise_on_filter=raise_on_filter)
+        super().__init__(session, call, terms=terms, raise_on_filter=raise_on_filter)
         self._answer = answer
         self._parsed: ParsedCompletion[T] | None = None
 

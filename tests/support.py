@@ -95,8 +95,9 @@ class ScriptedTransport:
 
 
 def scripted(*replies: ScriptedReply | Exception, timeouts: Timeouts | None = None, **options: Any) -> InferenceClient:
-    """A client whose server is a script."""
+    """A client whose server is a script; it sends nothing again, unless told to."""
     transport = ScriptedTransport(*replies)
+    options = {"retries": 0} | options
     return InferenceClient("http://localhost/v1", model="m", transport=transport, timeouts=timeouts, **options)
 
 

@@ -658,6 +658,7 @@ def with_transport(
     *replies: ScriptedReply, url: str = "http://localhost/v1", **options: Any
 ) -> tuple[InferenceClient, ScriptedTransport]:
     transport = ScriptedTransport(*(replies or (reply(),)))
+    options = {"retries": 0} | options
     return InferenceClient(url, model="m", transport=transport, **options), transport
 
 

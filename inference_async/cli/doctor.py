@@ -95,6 +95,7 @@ async def doctor(asked: Asked) -> int:
                 key_header=asked.key_header,
                 scope=asked.scope,
                 timeouts=Timeouts(total=30),
+                retries=0,  # a doctor tells what happened
             )
     except ConfigurationError as error:
         problems.append(_on_the_command_line(str(error)))

@@ -85,12 +85,14 @@ class Authoriser(Protocol):
         """
         ...
 
-    async def answer(self, challenge: str, refused: str) -> bool:
-        """Meet the challenge of a 401, where that is possible. The caller does this once per call, no more.
+    async def answer(self, challenge: str | None, refused: str) -> bool:
+        """Get another credential after one was refused: a token with the claims that are asked for, or a newer one.
+
+        The caller does this once per call, no more. Many calls whose token has ended ask for one new token together.
 
         Args:
-            challenge: the ``WWW-Authenticate`` header of the answer.
-            refused: the ``Authorization`` header that was refused.
+            challenge: the ``WWW-Authenticate`` header of the answer, if it had one.
+            refused: the header that carried the credential.
 
         Returns:
             Whether `header` gives another value now, with which the call is worth sending again.
@@ -146,16 +148,22 @@ def authoriser(
 class _Plain:
     """What has no answer to a challenge, and nothing to close."""
 
-    async def answer(self, challenge: str, refused: str) -> bool:
-        return False
+    async def header(self) -> tuple[str, Secret] | None:
+        return None
+
+    async def answer(self, challenge: str | None, refused: str) -> bool:
+        try:
+            header = await self.header()  # a key may have been replaced meanwhile, and a provider may have a new token
+        except (ConfigurationError, CredentialError):
+            return False  # the refusal says more
+        return header is not None and header[1] != refused
 
     async def aclose(self) -> None:
         pass
 
 
 class _Nobody(_Plain):
-    async def header(self) -> None:
-        return None
+    """No credential."""
 
 
 class _Key(_Plain):
@@ -227,13 +235,18 @@ class _Token:
             self._refresh = asyncio.create_task(self._refreshed())
         return "authorization", token.header
 
-    async def answer(self, challenge: str, refused: str) -> bool:
-        claims = claims_in(challenge)
-        if claims is None or self._credential is None or not self._asking({"claims": claims})[1]:
-            return False
-        if self._token is None or self._token.header == refused or self._claims != claims:
-            await self._renewed(claims)
-        return True  # else another call has met the same challenge meanwhile
+    async def answer(self, challenge: str | None, refused: str) -> bool:
+        claims = None if challenge is None else claims_in(challenge)
+        if claims is not None:
+            if self._credential is None or not self._asking({"claims": claims})[1]:
+                return False
+            if self._token is None or self._token.header == refused or self._claims != claims:
+                await self._renewed(claims)
+            return True  # else another call has met the same challenge meanwhile
+        if self._token is None or self._token.header == refused:
+            with contextlib.suppress(CredentialError):  # the refusal says more
+                await self._renewed()
+        return self._token is not None and self._token.header != refused
 
     async def aclose(self) -> None:
         self._closed = True

@@ -1,6 +1,10 @@
-"""The one send loop: check the state, authorise, send, and turn every refusal into its error.
+"""The one send loop: find a place, authorise, send, turn every refusal into its error; and again, where that helps.
 
-One `Session` stands behind a client and all its copies: one transport, one credential, one event loop.
+One `Session` stands behind a client and all its copies: one transport, one credential, one event loop, one budget of
+retries. Whether and when a call is sent again is decided in `policy/retry.py`; here is the one place that waits for it.
+
+All waits of a call stand inside one `asyncio.Timeout`, which the caller of `send` has entered. Its end moves as the
+call goes from phase to phase, and closing the client moves it to now.
 """
 
 from __future__ import annotations
@@ -8,21 +12,24 @@ from __future__ import annotations
 import asyncio
 import platform
 import uuid
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from .._version import __version__
 from ..errors import (
     APIConnectionError,
+    APIStatusError,
     APITimeoutError,
     ClientClosedError,
     InferenceError,
     InvalidResponseError,
     WrongEventLoopError,
 )
-from ..policy.limits import Limits
-from ..policy.timeouts import Deadlines, Timeouts
+from ..policy.retry import Budget, Retrying
+from ..policy.terms import Terms
+from ..policy.timeouts import Deadlines, Wait
 from ..types import ChatCompletion, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..wire.request import Call, Secret
 from ..wire.response import (
@@ -38,9 +45,87 @@ from .auth import Authoriser
 from .together import until_done
 from .transport import Reply, Transport
 
-__all__ = ["Exchange", "Session"]
+__all__ = ["Exchange", "Session", "Trip"]
 
+T = TypeVar("T")
+E = TypeVar("E", bound=InferenceError)
+
+_ERROR_BODY_SECONDS: Final = 5.0  # the status says most of it; an explanation that takes longer is not waited for
+_RETRY_COUNT: Final = "x-ms-client-retry-count"
 _USER_AGENT: Final = f"inference-async/{__version__} python/{platform.python_version()}"
+
+
+class Place:
+    """A call's place among the connections of a client that has a bound on them."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, places: asyncio.Semaphore | None) -> None:
+        self._places = places
+
+    def leave(self) -> None:
+        """Make room for another call. Any number of times is fine."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.release()
+
+
+class Trip:
+    """One call on its way.
+
+    Attributes:
+        call: what is asked.
+        terms: on which terms.
+        clock: its deadlines.
+        scope: what its current wait stands in; whoever waits has entered it.
+        retrying: how often it was sent, and whether it may be sent again.
+        client_request_id: one id for all attempts.
+        credential: the header that carried the credential last.
+    """
+
+    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "retrying", "scope", "terms")
+
+    def __init__(self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, now: float) -> None:
+        self.call = call
+        self.terms = terms
+        self.clock = Deadlines(terms.timeouts, now=now)
+        self.scope: asyncio.Timeout | None = None
+        self.retrying = Retrying(terms.retries, budget)
+        self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
+        self.credential = ""
+        self._awaits: Wait = awaits
+
+    def sets_out(self) -> None:
+        """The call is sent, once more."""
+        self.enters(self._awaits)
+        self.retrying.attempts += 1
+
+    def enters(self, limit: Wait) -> None:
+        """Another wait begins, with a limit of its own."""
+        now = asyncio.get_running_loop().time()
+        assert self.scope is not None  # noqa: S101  (for the type checkers)
+        ends = self.scope.when()
+        if ends is not None and ends <= now:
+            return  # it is over, or the client was closed, and the next step will tell
+        self.clock.wait_for(limit, now=now)
+        self.scope.reschedule(self.clock.until)
+
+    def delay(self, error: InferenceError) -> float | None:
+        """Seconds to wait before the call is sent again; None if it is not to be."""
+        now = asyncio.get_running_loop().time()
+        return self.retrying.delay(error, elapsed=now - self.clock.started, left=self.clock.left(now=now))
+
+    def failed(self, error: E) -> E:
+        """The error, told which call it ends."""
+        error.request_id = error.request_id or self.client_request_id
+        error.attempts = self.retrying.attempts
+        return error
+
+    def over(self) -> InferenceError:
+        """The error of a wait that ended by a `TimeoutError`."""
+        if self.scope is not None and self.scope.expired():
+            return self.failed(self.clock.error(now=asyncio.get_running_loop().time()))
+        return self.failed(APIConnectionError("the transport gave up waiting"))  # a transport of another make
 
 
 class Exchange:
@@ -53,13 +138,14 @@ class Exchange:
         secrets: what must not appear in an error.
     """
 
-    __slots__ = ("meta", "reply", "secrets", "url")
+    __slots__ = ("_place", "meta", "reply", "secrets", "url")
 
-    def __init__(self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...]) -> None:
+    def __init__(self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...], place: Place) -> None:
         self.reply = reply
         self.meta = meta
         self.url = url
         self.secrets = secrets
+        self._place = place
 
     async def body(self, limit: int) -> bytes:
         """The whole body, or the rest of it.
@@ -68,20 +154,32 @@ class Exchange:
             InvalidResponseError: it is over `limit` bytes.
             APIConnectionError: it was cut.
         """
+        pieces: list[bytes] = []
         try:
-            body, cut = await _read_up_to(self.reply, limit)
-        except BaseException as error:
-            self.reply.close()
-            if isinstance(error, InferenceError):
-                error.request_id = error.request_id or self.meta.request_id
-            raise
-        if cut:
-            raise InvalidResponseError(
+            if await _read_into(pieces, self.reply, limit):
+                return b"".join(pieces)
+        except InferenceError as error:
+            raise self.failed(error) from error.__cause__
+        finally:
+            self.close()  # an answer that was read to its end has given its connection back already
+        raise self.failed(
+            InvalidResponseError(
                 f"the answer is over {limit:,} bytes; raise max_body_bytes if it is meant to be",
-                status=self.reply.status,
-                request_id=self.meta.request_id,
+                status=self.meta.status,
             )
-        return body
+        )
+
+    async def finish(self) -> None:
+        """The answer is over: let others use the connection; see `Reply.finish`."""
+        try:
+            await self.reply.finish()
+        finally:
+            self._place.leave()
+
+    def close(self, error: InferenceError | None = None) -> None:
+        """Let go of the connection now; see `Reply.close`."""
+        self.reply.close(error)
+        self._place.leave()
 
     def completion(self, body: bytes) -> ChatCompletion:
         """The completion in a whole body.
@@ -90,44 +188,70 @@ class Exchange:
             APIStatusError: the body is an error all the same.
             InvalidResponseError: it is neither.
         """
-        return completion_from(body=body, **self._told())
+        return self._read(completion_from, body)
 
     def embeddings(self, body: bytes) -> EmbeddingsResult:
         """The vectors in a whole body; see `completion`."""
-        return embeddings_from(body=body, **self._told())
+        return self._read(embeddings_from, body)
 
     def model_info(self, body: bytes) -> ModelInfo:
         """The description of a model in a whole body; see `completion`."""
-        return model_info_from(body=body, **self._told())
+        return self._read(model_info_from, body)
 
     def not_an_answer(self, what: str, body: bytes, *, expected: str = "chat completion") -> InvalidResponseError:
         """The error for a body that is no answer."""
-        return not_an_answer(what, body=body, expected=expected, **self._told())
+        return self.failed(not_an_answer(what, body=body, expected=expected, **self._head()))
 
-    def _told(self) -> dict[str, Any]:
+    def failed(self, error: E) -> E:
+        """The error, told which call it ends."""
+        error.request_id = error.request_id or self.meta.request_id
+        error.attempts = self.meta.attempts
+        return error
+
+    def _read(self, read: Callable[..., T], body: bytes) -> T:
+        try:
+            return read(body=body, **self._head())
+        except InferenceError as error:
+            self.failed(error)
+            raise
+
+    def _head(self) -> dict[str, Any]:
         meta = self.meta
         return {"status": meta.status, "headers": meta.headers, "url": self.url, "secrets": self.secrets}
 
 
 class Session:
-    """What a client and its copies share."""
+    """What a client and its copies share.
 
-    def __init__(self, transport: Transport, auth: Authoriser) -> None:
+    Args:
+        transport: what sends.
+        auth: what authorises.
+        max_connections: how many calls may hold a connection at once; None for no bound.
+    """
+
+    def __init__(self, transport: Transport, auth: Authoriser, *, max_connections: int | None = None) -> None:
         self._transport = transport
         self._auth = auth
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._places = None if max_connections is None else asyncio.Semaphore(max_connections)
+        self._budget = Budget()
         self._sending: set[asyncio.Timeout] = set()
         self.closed = False
 
-    def begin(self, timeouts: Timeouts) -> Deadlines:
+    def begin(self, call: Call, terms: Terms, *, awaits: Wait = "total") -> Trip:
         """Check that the client can be used here and now; start the clock of a call.
+
+        Args:
+            call: what to send.
+            terms: on which terms.
+            awaits: the limit on the wait for an answer, which begins with each sending.
 
         Raises:
             ClientClosedError: it was closed.
             WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
         """
         self.check_open()
-        return Deadlines(timeouts, now=self.check_loop().time())
+        return Trip(call, terms, budget=self._budget, awaits=awaits, now=self.check_loop().time())
 
     def check_open(self) -> None:
         """Check that the client was not closed.
@@ -159,7 +283,7 @@ class Session:
             )
         return loop
 
-    async def whole(self, call: Call, *, timeouts: Timeouts, limits: Limits) -> tuple[Exchange, bytes]:
+    async def whole(self, call: Call, terms: Terms) -> tuple[Exchange, bytes]:
         """Send the call; return when its answer is there as a whole.
 
         Raises:
@@ -167,79 +291,102 @@ class Session:
             InvalidResponseError: the body is over the bound.
             InferenceError: as `begin` and `send` do.
         """
-        deadlines = self.begin(timeouts)
-        now = asyncio.get_running_loop().time
+        trip = self.begin(call, terms)
         try:
-            async with asyncio.timeout_at(deadlines.until):
-                exchange = await self.send(call, deadlines=deadlines, timeouts=timeouts, limits=limits)
-                body = await exchange.body(limits.max_body_bytes)
+            async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+                exchange = await self.send(trip)
+                body = await exchange.body(terms.limits.max_body_bytes)
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
-            if deadlines.until is None or now() < deadlines.until:  # of a transport that raises what is not ours
-                raise APIConnectionError("the transport gave up waiting") from error
-            raise deadlines.error(now=now()) from None
-        exchange.meta.elapsed = now() - deadlines.started
+            raise self.over(trip) from error.__cause__
+        exchange.meta.elapsed = asyncio.get_running_loop().time() - trip.clock.started
         return exchange, body
 
-    async def send(self, call: Call, *, deadlines: Deadlines, timeouts: Timeouts, limits: Limits) -> Exchange:
-        """Send the call; return when the head of a success is there.
+    def over(self, trip: Trip) -> InferenceError:
+        """The error of a wait of a trip that ended in a `TimeoutError`."""
+        return trip.failed(_closed()) if self.closed else trip.over()
 
-        The caller bounds the wait. Cancelling it closes the connection.
+    async def send(self, trip: Trip) -> Exchange:
+        """Send a call, again if need be; return when the head of a success is there.
+
+        The caller has entered the scope of the trip. Cancelling this cuts the connection.
 
         Raises:
             APIStatusError: the service refused.
             APIConnectionError: no answer came.
             CredentialError: the credential gave no token.
         """
-        client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
+        scope = trip.scope
+        assert scope is not None  # noqa: S101  (for the type checkers)
+        self._sending.add(scope)
         try:
-            # No limit of its own: a handle by which `aclose` ends the wait.
-            async with asyncio.timeout(None) as scope:
-                self._sending.add(scope)
-                try:
-                    exchange = await self._exchange(call, client_request_id, deadlines, timeouts, limits)
-                finally:
-                    self._sending.discard(scope)
+            exchange = await self._sent(trip)
             if self.closed:
-                exchange.reply.close()
+                exchange.close()
                 raise _closed()
             return exchange
-        except (InferenceError, TimeoutError) as error:
+        except InferenceError as error:
             if self.closed:
-                raise _closed() from None
-            if isinstance(error, InferenceError):
-                error.request_id = error.request_id or client_request_id
+                raise trip.failed(_closed()) from None
+            trip.failed(error)
+            raise
+        finally:
+            self._sending.discard(scope)
+
+    async def _sent(self, trip: Trip) -> Exchange:
+        renewed = False
+        while True:
+            try:
+                exchange = await self._attempt(trip)
+            except (APIStatusError, APIConnectionError) as error:
+                if self.closed:
+                    raise
+                if not renewed and await self._renewed(trip, error):
+                    renewed = True
+                    continue
+                delay = trip.delay(error)
+                if delay is None:
+                    raise
+            else:
+                trip.retrying.succeeded()
+                return exchange
+            trip.enters("total")
+            await asyncio.sleep(delay)
+
+    async def _attempt(self, trip: Trip) -> Exchange:
+        """Send once; return if it is a success."""
+        place = await self._place(trip)
+        try:
+            return await self._asked(trip, place)
+        except BaseException:
+            place.leave()
             raise
 
-    async def _exchange(
-        self, call: Call, client_request_id: str, deadlines: Deadlines, timeouts: Timeouts, limits: Limits
-    ) -> Exchange:
-        challenged = False
-        while True:
-            sent, secrets = await self._authorised(call, client_request_id)
-            if self.closed:
-                raise _closed()
-            reply = await self._transport.send(sent, connect_timeout=timeouts.connect)
-            elapsed = asyncio.get_running_loop().time() - deadlines.started
-            if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
-                meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
-                return Exchange(reply, meta, call.url, secrets)
-            try:
-                body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
-            finally:
-                reply.close()
-            if reply.status == 401 and not challenged and await self._answered(call, sent, reply):
-                challenged = True
-                continue
-            raise error_from(
-                status=reply.status,
-                headers=reply.headers,
-                body=body,
-                url=call.url,
-                secrets=secrets,
-                model=call.model,
-            )
+    async def _asked(self, trip: Trip, place: Place) -> Exchange:
+        call = trip.call
+        sent, secrets = await self._authorised(trip)
+        if self.closed:
+            raise _closed()
+        trip.sets_out()
+        reply = await self._transport.send(sent, connect_timeout=trip.terms.timeouts.connect)
+        if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
+            elapsed = asyncio.get_running_loop().time() - trip.clock.started
+            meta = meta_from(reply.status, reply.headers, trip.client_request_id, elapsed)
+            meta.attempts = trip.retrying.attempts
+            return Exchange(reply, meta, call.url, secrets, place)
+        try:
+            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
+        finally:
+            reply.close()
+        raise error_from(
+            status=reply.status,
+            headers=reply.headers,
+            body=body,
+            url=call.url,
+            secrets=secrets,
+            model=call.model,
+        )
 
     async def aclose(self) -> None:
         """Close for good; calls under way end in a `ClientClosedError`.
@@ -264,38 +411,61 @@ class Session:
         finally:
             await self._auth.aclose()
 
-    async def _authorised(self, call: Call, client_request_id: str) -> tuple[Call, tuple[str, ...]]:
-        headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: client_request_id, **call.headers}
+    async def _place(self, trip: Trip) -> Place:
+        places = self._places
+        if places is not None:
+            if places.locked():
+                trip.enters("pool")
+            await places.acquire()
+        return Place(places)
+
+    async def _authorised(self, trip: Trip) -> tuple[Call, tuple[str, ...]]:
+        call = trip.call
+        headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: trip.client_request_id, **call.headers}
+        if trip.retrying.attempts:
+            headers[_RETRY_COUNT] = str(trip.retrying.attempts)
         if not _brings_credential(call):
             header = await self._auth.header()
             if header is not None:
-                headers[header[0]] = header[1]
+                headers[header[0]] = trip.credential = header[1]
         secrets = tuple(Secret(value.rpartition(" ")[2]) for value in headers.values() if isinstance(value, Secret))
         return msgspec.structs.replace(call, headers=headers), secrets
 
-    async def _answered(self, call: Call, sent: Call, reply: Reply) -> bool:
-        """Whether a 401 was a challenge, and there is a new token that meets it."""
-        challenge = reply.headers.get("www-authenticate")
-        if challenge is None or _brings_credential(call):
+    async def _renewed(self, trip: Trip, error: InferenceError) -> bool:
+        """Whether the service refused the credential, and there is another one now."""
+        if not isinstance(error, APIStatusError) or _brings_credential(trip.call):
             return False
-        return await self._auth.answer(challenge, sent.headers.get("authorization", ""))
+        if error.status == 403 and "expired" not in error.detail.lower():
+            return False
+        if error.status not in (401, 403):
+            return False
+        return await self._auth.answer(error.headers.get("www-authenticate"), trip.credential)
 
 
 def _brings_credential(call: Call) -> bool:
     return any(isinstance(value, Secret) for value in call.headers.values())
 
 
-async def _read_up_to(reply: Reply, limit: int) -> tuple[bytes, bool]:
-    """The body, and whether it was cut at the limit; the connection is then closed, else free to be used again."""
-    pieces: list[bytes] = []
-    size = 0
+async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:
+    """Read the body up to a limit; whether that was all of it. What is read is there also if the reading fails."""
+    left = limit
     while piece := await reply.read():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            reply.close()
-            return b"".join(pieces)[:limit], True
-    return b"".join(pieces), False
+        pieces.append(piece[:left])
+        left -= len(piece)
+        if left < 0:
+            return False
+    return True
+
+
+async def _error_body(reply: Reply, limit: int) -> bytes:
+    """What came of the body of a refusal, however that ended: its status is not to be lost over it."""
+    pieces: list[bytes] = []
+    try:
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            await _read_into(pieces, reply, limit)
+    except (APIConnectionError, InvalidResponseError, TimeoutError):
+        pass
+    return b"".join(pieces)
 
 
 def _closed() -> ClientClosedError:

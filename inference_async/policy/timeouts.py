@@ -8,11 +8,11 @@ import msgspec
 
 from ..errors import APITimeoutError, ConfigurationError
 
-__all__ = ["Deadlines", "Phase", "Timeouts"]
+__all__ = ["Deadlines", "Timeouts", "Wait", "short"]
 
 _MOST: Final = 1e9  # seconds, which is thirty years; a clock cannot count much more
 
-Phase: TypeAlias = Literal["pool", "first_token", "between_tokens", "total"]
+Wait: TypeAlias = Literal["pool", "first_token", "between_tokens", "total"]
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +37,11 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 < value <= _MOST):
-                raise ConfigurationError(f"got {name}={_short(value)} as a timeout, expected seconds above 0, or None")
+                raise ConfigurationError(f"got {name}={short(value)} as a timeout, expected seconds above 0, or None")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value of the caller's, fit to stand in a message."""
     try:
         return repr(value)[:40]
     except ValueError:  # Python writes no integer of more than 4,300 digits
@@ -62,15 +63,19 @@ class Deadlines:
         self.started = now
         self._timeouts = timeouts
         self._total = None if timeouts.total is None else now + timeouts.total
-        self.phase: Phase = "total"
+        self.phase: Wait = "total"
         self.until = self._total
 
-    def wait_for(self, phase: Phase, *, now: float) -> None:
+    def wait_for(self, phase: Wait, *, now: float) -> None:
         """Begin a wait at this moment; the total still counts if it ends sooner."""
         seconds = None if phase == "total" else getattr(self._timeouts, phase)
         self.phase, self.until = "total", self._total
         if seconds is not None and (self._total is None or now + seconds < self._total):
             self.phase, self.until = phase, now + seconds
+
+    def left(self, *, now: float) -> float | None:
+        """Seconds until the end of the total; None if it is off."""
+        return None if self._total is None else self._total - now
 
     def error(self, *, now: float) -> APITimeoutError:
         """The error of the current wait."""

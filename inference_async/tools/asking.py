@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, Unpack
 
+from ..policy.retry import RetryPolicy
 from ..policy.timeouts import Timeouts
 from ..types import ChatCompletion, ChatCompletionChunk, ChatOptions, Messages
 from ..types.chat import ExtraMode
@@ -38,6 +39,7 @@ class ChatClient(Protocol):
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion:
@@ -52,6 +54,7 @@ class ChatClient(Protocol):
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> AnswerStream:
@@ -66,4 +69,5 @@ class CallOptions(ChatOptions, total=False):
     extra_mode: ExtraMode | None
     headers: Mapping[str, str] | None
     timeouts: Timeouts | None
+    retries: RetryPolicy | int | None
     raise_on_filter: bool | None

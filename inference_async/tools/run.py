@@ -22,6 +22,7 @@ from ..errors import (
     WrongEventLoopError,
 )
 from ..net.together import until_done
+from ..policy.retry import RetryPolicy
 from ..policy.timeouts import Timeouts
 from ..types import (
     ChatCompletion,
@@ -363,6 +364,7 @@ def run_tools(
     extra_mode: ExtraMode | None = None,
     headers: Mapping[str, str] | None = None,
     timeouts: Timeouts | None = None,
+    retries: RetryPolicy | int | None = None,
     raise_on_filter: bool | None = None,
     **options: Unpack[OptionsBesideTools],
 ) -> ToolRun[Any]:
@@ -406,6 +408,7 @@ def run_tools(
             "extra_mode": extra_mode,
             "headers": headers,
             "timeouts": timeouts,
+            "retries": retries,
             "raise_on_filter": raise_on_filter,
         },
         Caller(offer, max_concurrency=max_concurrency, timeout=tool_timeout, tell=on_error == "tell"),

@@ -75,6 +75,7 @@ class ResponseMeta(msgspec.Struct, kw_only=True, repr_omit_defaults=True, gc=Fal
         request_id: the service's id of the request, or the client's own where the service sent none.
         client_request_id: the id this client sent, one per call.
         headers: all headers of the answer, names in lower case.
+        attempts: how many requests were sent for it: 1, unless it was sent again.
         elapsed: seconds from the call to the end of the answer (of a stream: to its headers).
     """
 
@@ -82,6 +83,7 @@ class ResponseMeta(msgspec.Struct, kw_only=True, repr_omit_defaults=True, gc=Fal
     request_id: str | None = None
     client_request_id: str | None = None
     headers: dict[str, str] = {}
+    attempts: int = 0
     elapsed: float = 0.0
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference_async.errors import APITimeoutError, ConfigurationError
-from inference_async.policy.timeouts import Deadlines, Phase, Timeouts
+from inference_async.policy.timeouts import Deadlines, Timeouts, Wait
 
 NAMES = ("connect", "pool", "first_token", "between_tokens", "total")
 
@@ -70,7 +70,7 @@ def test_a_call_begins_with_the_total() -> None:
         pytest.param(limits(5, 2, 60), "first_token", 1000.0, "total", 160.0, id="total already over"),
     ],
 )
-def test_wait(timeouts: Timeouts, phase: Phase, at: float, struck: Phase, until: float | None) -> None:
+def test_wait(timeouts: Timeouts, phase: Wait, at: float, struck: Wait, until: float | None) -> None:
     deadlines = Deadlines(timeouts, now=100.0)
     deadlines.wait_for(phase, now=at)
     assert (deadlines.phase, deadlines.until, deadlines.started) == (struck, until, 100.0)
@@ -78,8 +78,8 @@ def test_wait(timeouts: Timeouts, phase: Phase, at: float, struck: Phase, until:
 
 def test_each_wait_begins_anew() -> None:
     deadlines = Deadlines(limits(5, 2, 60), now=0.0)
-    seen: list[tuple[Phase, float | None]] = []
-    waits: list[tuple[Phase, float]] = [
+    seen: list[tuple[Wait, float | None]] = []
+    waits: list[tuple[Wait, float]] = [
         ("first_token", 0.0),
         ("between_tokens", 4.0),
         ("between_tokens", 5.5),
@@ -106,7 +106,7 @@ def test_each_wait_begins_anew() -> None:
         ("total", 160.0, ("the call was not finished within 60 s", "'total'", "60 s after")),
     ],
 )
-def test_error(phase: Phase, now: float, words: tuple[str, ...]) -> None:
+def test_error(phase: Wait, now: float, words: tuple[str, ...]) -> None:
     deadlines = Deadlines(limits(5, 2, 60), now=100.0)
     deadlines.wait_for(phase, now=100.0)
     error = deadlines.error(now=now)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from inference_async import AssistantMessage, ChatCompletion, ChatStream, Choice, FunctionCall, ToolCall, Usage
+from inference_async.policy.retry import RetryPolicy
 from inference_async.policy.timeouts import Timeouts
 from inference_async.types import ChatOptions, Messages
 from inference_async.types.chat import ExtraMode
@@ -47,6 +48,7 @@ class FakeClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion:
@@ -73,6 +75,7 @@ class FakeClient:
         extra_mode: ExtraMode | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        retries: RetryPolicy | int | None = None,
         raise_on_filter: bool | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream:
