@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, 
 import msgspec
 
 from ..errors import ConfigurationError
+from ..wire.codec import BoundError, check_json
 from .hints import adapter_of, is_pydantic, name_of, read_by_pydantic
 from .schema import answer_schema
 
@@ -229,9 +230,13 @@ def _part_hook() -> Callable[[type, Any], Any]:
 
 def _encoded(text: str, offset: int) -> bytes:
     try:
-        return text.encode()
+        data = text.encode()
+        check_json(data)
     except UnicodeEncodeError as error:
         raise Mismatch("got half of a surrogate pair, expected text", f"char {offset + error.start}") from error
+    except BoundError as error:
+        raise Mismatch(f"got {error}", "$") from error
+    return data
 
 
 def _from_the_type(error: Exception) -> Mismatch:

@@ -21,6 +21,7 @@ from ..errors import ConfigurationError
 from ..net.threads import Limiter, in_thread, is_async
 from ..structured import Mismatch, decoder_of, schema_of
 from ..types import FunctionDefinition, ToolDefinition
+from ..wire.codec import check_json
 from .hints import described, is_pydantic_field, without_pydantic_fields
 
 __all__ = ["Tool", "check_seconds", "is_tool", "tool"]
@@ -325,6 +326,7 @@ def _with_whole_numbers(text: str) -> str | None:
         return int(value) if value.is_integer() else value
 
     try:
+        check_json(text.encode())
         return json.dumps(json.loads(text, parse_float=number))
     except (ValueError, RecursionError):
         return None

@@ -6,13 +6,18 @@ arguments stay the text the model wrote.
 What servers do, and so what this must survive: usage with the last choice, alone, in every chunk, or never; ids and
 models that are empty in the first chunk; choices that interleave; a chunk after the finish reason whose null must not
 undo it; and tool calls in every state of disrepair (`_Calls`).
+
+And it must not be filled without end: each event is bounded where it is decoded, their number is not. What is kept is
+weighed as it comes, about as much as it takes in memory.
 """
 
 from __future__ import annotations
 
 from itertools import count, groupby
-from typing import Any
+from typing import Any, Final
 
+from ..errors import StreamError
+from ..policy.limits import DEFAULT_LIMITS, Limits
 from ..types import (
     AssistantMessage,
     ChatCompletion,
@@ -34,19 +39,29 @@ from .codec import DecodeFailure, decode_json, encode
 
 __all__ = ["Accumulator", "name_calls"]
 
+_PIECE: Final = 64  # bytes that any object takes, and a piece of text in a list
+_CALL: Final = 1024  # a tool call, and a choice, with all their empty lists
+_TOKEN: Final = 256  # a token with its probability
+
 
 class Accumulator:
     """Folds the chunks of one stream.
+
+    Args:
+        limits: bounds what is kept: choices, tool calls, and bytes in all (``max_body_bytes``).
 
     Attributes:
         chunks: how many have been added.
         usage: the last usage that was not null; never a sum.
     """
 
-    __slots__ = ("_choices", "_completion", "_extra", "_head", "chunks", "usage")
+    __slots__ = ("_choices", "_completion", "_extra", "_head", "_held", "_limits", "_max_held", "chunks", "usage")
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self.chunks = 0
+        self._limits = limits
+        self._max_held = limits.max_body_bytes
+        self._held = 0
         self.usage: Usage | None = None
         self._choices: dict[int, _ChoiceState] = {}
         # The names of the answer, each from the first chunk that has it: filter chunks come first and have none.
@@ -55,7 +70,11 @@ class Accumulator:
         self._completion: ChatCompletion | None = None
 
     def add(self, chunk: ChatCompletionChunk) -> bool:
-        """Add the next chunk; say whether it brought anything of the answer: text, a call, a finish reason."""
+        """Add the next chunk; say whether it brought anything of the answer: text, a call, a finish reason.
+
+        Raises:
+            StreamError: the answer is over a bound; the message names it. What came before the chunk is kept.
+        """
         self.chunks += 1
         self._completion = None
         head = self._head
@@ -72,15 +91,26 @@ class Accumulator:
         if chunk.usage is not None:
             self.usage = chunk.usage
         if chunk.unknown_fields:
-            _keep_last(self._extra, chunk.unknown_fields)
+            self._held += _keep_last(self._extra, chunk.unknown_fields)
         progress = False
         for choice in chunk.choices:
-            state = self._choices.get(choice.index)
-            if state is None:
-                state = self._choices[choice.index] = _ChoiceState(choice.index)
+            state = self._choices.get(choice.index) or self._open(choice.index)
             if state.add(choice):
                 progress = True
+            self._held += state.grown
+        if self._held > self._max_held:
+            raise StreamError(
+                f"the streamed answer takes over {self._max_held:,} bytes; raise max_body_bytes if it is meant to"
+            )
         return progress
+
+    def _open(self, index: int) -> _ChoiceState:
+        most = self._limits.max_choices
+        if len(self._choices) == most:
+            raise StreamError(f"the stream holds over {most:,} choices; raise max_choices if it is meant to")
+        state = self._choices[index] = _ChoiceState(index, self._limits.max_tool_calls)
+        self._held += _CALL
+        return state
 
     @property
     def begun(self) -> bool:
@@ -142,6 +172,7 @@ class _ChoiceState:
         "_in_parts",
         "_index",
         "_logprobs",
+        "_max_calls",
         "_name",
         "_offsets",
         "_origin",
@@ -151,10 +182,13 @@ class _ChoiceState:
         "_refusal",
         "checked",
         "finish_reason",
+        "grown",
     )
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, max_calls: int) -> None:
         self.finish_reason: str | None = None
+        self.grown = 0  # bytes that the last chunk added, about
+        self._max_calls = max_calls
         self._index = index
         self._content: list[Any] = []
         self._in_parts = False
@@ -179,22 +213,25 @@ class _ChoiceState:
     def add(self, choice: ChunkChoice) -> bool:
         delta = choice.delta
         progress = False
+        self.grown = 0
         content = delta.content
         if content:
             progress = True
             if isinstance(content, str):
                 self._content.append(content)
+                self.grown = len(content) + _PIECE
             else:
                 self._in_parts = True
                 self._content.extend(content)
+                self.grown = _weight(content)
         elif content is not None:
             self._empty = True
         if delta.tool_calls:
             progress = True
             if self._calls is None:
-                self._calls = _Calls()
+                self._calls = _Calls(self._max_calls)
             for call in delta.tool_calls:
-                self._calls.add(call)
+                self.grown += self._calls.add(call)
         if choice.finish_reason not in NO_REASON:
             progress = True
             self.finish_reason = choice.finish_reason
@@ -207,36 +244,45 @@ class _ChoiceState:
         if delta.reasoning_content:
             progress = True
             self._reasoning_content.append(delta.reasoning_content)
+            self.grown += len(delta.reasoning_content) + _PIECE
         if delta.raw_reasoning:
             progress = True
             self._raw_reasoning.append(delta.raw_reasoning)
+            self.grown += len(delta.raw_reasoning) + _PIECE
         if delta.refusal:
             progress = True
             self._refusal.append(delta.refusal)
+            self.grown += len(delta.refusal) + _PIECE
         if delta.audio:
             progress = True
-            self._audio.add(delta.audio)
+            self.grown += self._audio.add(delta.audio)
         if delta.function_call:
             progress = True
-            self._function_call.add(delta.function_call)
+            self.grown += self._function_call.add(delta.function_call)
         if delta.name and self._name is None:
             self._name = delta.name
         if delta.annotations:
             self._annotations.extend(delta.annotations)
+            self.grown += _weight(delta.annotations)
         if choice.logprobs:
             self._logprobs.append(choice.logprobs)
+            self.grown += _weight_of_logprobs(choice.logprobs)
         if choice.content_filter_results:
+            known = len(self._filters)
             self._filters = merged(self._filters, choice.content_filter_results)
+            if len(self._filters) > known:
+                self.grown += _weight(choice.content_filter_results)
         if choice.content_filter_offsets:
             self._add_offsets(choice.content_filter_offsets)
         if choice.unknown_fields:
-            _keep_last(self._extra, choice.unknown_fields)
+            self.grown += _keep_last(self._extra, choice.unknown_fields)
         if delta.unknown_fields:
-            _keep_last(self._delta_extra, delta.unknown_fields)
+            self.grown += _keep_last(self._delta_extra, delta.unknown_fields)
             details = delta.unknown_fields.get("reasoning_details")
             if is_array(details):  # it comes in pieces, as the reasoning itself does
                 progress = True
                 self._reasoning_details.extend(details)
+                self.grown += _weight(details)
         return progress
 
     def _add_offsets(self, offsets: dict[str, Any]) -> None:
@@ -327,12 +373,16 @@ class _Growing:
         self._texts: dict[str, list[str]] = {name: [] for name in texts}
         self._rest: dict[str, Any] = {}
 
-    def add(self, piece: dict[str, Any]) -> None:
+    def add(self, piece: dict[str, Any]) -> int:
+        grown = 0
+        rest: dict[str, Any] = {}
         for name, value in piece.items():
             if name in self._texts and isinstance(value, str):
                 self._texts[name].append(value)
-            elif value is not None or name not in self._rest:
-                self._rest[name] = value
+                grown += len(value) + _PIECE
+            else:
+                rest[name] = value
+        return grown + _keep_last(self._rest, rest)
 
     def value(self) -> dict[str, Any] | None:
         return {**self._rest, **{name: "".join(text) for name, text in self._texts.items() if text}} or None
@@ -362,16 +412,22 @@ class _Calls:
     id, type and name win, since some servers repeat them in every delta; null adds nothing.
     """
 
-    __slots__ = ("_by_id", "_by_index", "_last", "_slots")
+    __slots__ = ("_by_id", "_by_index", "_last", "_most", "_slots")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._slots: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
         self._last: _Call | None = None
 
-    def add(self, delta: ToolCallDelta) -> None:
+    def add(self, delta: ToolCallDelta) -> int:
+        """Add the next piece of a call; return how many bytes it takes, about."""
+        known = len(self._slots)
         call = self._slot(delta)
+        grown = 0
+        if len(self._slots) > known:
+            grown = _CALL + len(delta.id or "") + len(delta.type or "")
         self._last = call
         if delta.id and not call.id:
             call.id = delta.id
@@ -379,19 +435,23 @@ class _Calls:
         if delta.type and not call.type:
             call.type = delta.type
         if delta.unknown_fields:
-            _keep_last(call.extra, delta.unknown_fields)
+            grown += _keep_last(call.extra, delta.unknown_fields)
         function = delta.function
         if function is None:
-            return
+            return grown
         if function.name and not call.name:
             call.name = function.name
+            grown += len(function.name)
         if function.call_id is not UNSET:
             call.call_id = function.call_id or call.call_id or None
         if function.unknown_fields:
-            _keep_last(call.function_extra, function.unknown_fields)
+            grown += _keep_last(call.function_extra, function.unknown_fields)
         arguments = function.arguments
         if arguments is not None and arguments != "":
+            before = call.length
             self._add_arguments(call, arguments)
+            grown += call.length - before + _PIECE
+        return grown
 
     def calls(self) -> list[ToolCall]:
         calls = [
@@ -424,6 +484,10 @@ class _Calls:
         return self._last or self._open()
 
     def _open(self) -> _Call:
+        if len(self._slots) == self._most:
+            raise StreamError(
+                f"the stream holds over {self._most:,} tool calls of one choice; raise max_tool_calls if it is meant to"
+            )
         call = _Call()
         self._slots.append(call)
         return call
@@ -461,14 +525,49 @@ def _repeats(call: _Call, arguments: str) -> bool:
     if so_far[0] not in "{[":
         return False
     try:
+        if arguments != so_far and (arguments[0] != '"' or decode_json(arguments.encode()) != so_far):
+            return False
         decode_json(so_far.encode())
-        return arguments == so_far or decode_json(arguments.encode()) == so_far
     except (*DecodeFailure, UnicodeEncodeError):
         return False
+    return True
 
 
-def _keep_last(whole: dict[str, Any], piece: dict[str, Any]) -> None:
-    """Of a field nobody knows the meaning of, the last non-null value stays."""
+def _keep_last(whole: dict[str, Any], piece: dict[str, Any]) -> int:
+    """Of a field nobody knows the meaning of, the last non-null value stays; by how many bytes that makes it grow."""
+    grown = 0
     for name, value in piece.items():
-        if value is not None or name not in whole:
-            whole[name] = value
+        if name not in whole:
+            grown += _weight(value) + len(name) + _PIECE
+        elif value is None:
+            continue
+        elif value is not whole[name]:
+            grown += _weight(value) - _weight(whole[name])
+        whole[name] = value
+    return grown
+
+
+def _weight(value: Any) -> int:
+    """How many bytes a JSON value takes, about."""
+    if isinstance(value, str):
+        return len(value) + _PIECE
+    weight = 0
+    left: list[Any] = [value]
+    while left:
+        value = left.pop()
+        weight += _PIECE
+        if isinstance(value, str):
+            weight += len(value)
+        elif is_object(value):
+            weight += sum(map(len, value)) + _PIECE * len(value)
+            left.extend(value.values())
+        elif is_array(value):
+            left.extend(value)
+    return weight
+
+
+def _weight_of_logprobs(logprobs: Logprobs) -> int:
+    weight = _weight(dict(logprobs.extra)) if logprobs.extra else _PIECE
+    for row in (*(logprobs.content or ()), *(logprobs.refusal or ())):
+        weight += _TOKEN * (1 + len(row.top_logprobs or ())) + len(row.token)
+    return weight

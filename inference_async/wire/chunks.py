@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..errors import StreamError
+from ..policy.limits import DEFAULT_LIMITS, Limits
 from ..types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -22,8 +23,17 @@ from ..types import (
     ToolCallDelta,
 )
 from ..types.base import is_object
-from .codec import DecodeFailure, decode_chunk, decode_json, encode, lenient
-from .response import describe_error, excerpt, redact
+from .codec import (
+    BoundError,
+    DecodeFailure,
+    decode_checked,
+    decode_chunk,
+    decode_json,
+    encode,
+    lenient,
+    without_halves,
+)
+from .response import describe_error, excerpt, head_of
 from .sse import ServerSentEvent
 
 __all__ = ["ChunkDecoder", "Item", "Mark", "chunk_of"]
@@ -40,7 +50,7 @@ Item: TypeAlias = ChatCompletionChunk | StreamError | Mark
 """What an event can be. An error is a value: whoever reads the stream hands out what came before it, then raises."""
 
 _DONE_DATA: Final = b"[DONE]"
-_MOST_QUOTED: Final = 8 * 1024
+_MOST_GLUED: Final = 1024  # objects in one event: each takes far longer to read than it takes to send
 _CHUNK_FIELDS: Final = frozenset({"choices", "usage", "prompt_filter_results", "prompt_annotations"})
 _COMPLAINT_FIELDS: Final = frozenset({"message", "detail", "code", "error_description"})
 
@@ -51,24 +61,29 @@ class ChunkDecoder:
     It remembers one thing: whether this server sends fields that the fast path refuses. If so, the fast path is no
     longer tried, because failing costs more than the slow path alone.
 
+    Args:
+        limits: bounds the values in one event.
+
     Attributes:
         secrets: what must not stand in an error, should the server repeat it.
     """
 
-    __slots__ = ("_unusual_server", "secrets")
+    __slots__ = ("_max_values", "_unusual_server", "secrets")
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._max_values = limits.max_event_values
         self._unusual_server = False
         self.secrets: tuple[str, ...] = ()
 
     def decode(self, events: Iterable[ServerSentEvent]) -> list[Item]:
         """What these events say, in order. Nothing follows an end mark or an error."""
         items: list[Item] = []
+        max_values = self._max_values
         for event in events:
             data = event.data
             if event.event != "error" and not self._unusual_server:
                 try:
-                    items.append(decode_chunk(data))
+                    items.append(decode_chunk(data, max_values))
                     continue
                 except DecodeFailure:
                     pass
@@ -84,7 +99,7 @@ class ChunkDecoder:
         the finish reason and the usage. Half an event is not an error here either: that the stream is cut is for the
         layer above to say.
         """
-        return [*(self.decode([event]) if event is not None and _is_whole(event.data) else []), Mark.END]
+        return [*(self.decode([event]) if event is not None and self._is_whole(event.data) else []), Mark.END]
 
     def _unusual(self, event: ServerSentEvent, items: list[Item]) -> None:
         data = event.data.strip()
@@ -96,7 +111,10 @@ class ChunkDecoder:
                 items.append(self._error_event(data))
             return  # else a heartbeat made of an empty event
         try:
-            objects, rest = [decode_json(data)], b""
+            objects, rest = [decode_json(data, self._max_values)], b""
+        except BoundError as error:
+            items.append(self._over_a_bound(error, event))
+            return
         except UnicodeDecodeError:
             objects, rest = _decode_glued(event.text.strip().encode())  # replaced, as the standard says
         except DecodeFailure:
@@ -109,6 +127,8 @@ class ChunkDecoder:
             items.append(Mark.DONE)
         elif rest and event.event == "error":
             items.append(self._error_event(rest))
+        elif len(objects) == _MOST_GLUED:
+            items.append(StreamError(f"the stream holds an event of over {_MOST_GLUED:,} objects without a border"))
         elif rest:
             items.append(StreamError(f"the stream holds an event that is not JSON: {self._excerpt(rest)}"))
 
@@ -124,8 +144,27 @@ class ChunkDecoder:
         self._unusual_server = True
         return chunk
 
+    def _over_a_bound(self, error: BoundError, event: ServerSentEvent) -> StreamError:
+        if event.event == "error":
+            return self._error_event(event.data)
+        return StreamError(
+            f"the stream holds an event with {error}, which is not read (max_event_values bounds the values, the depth "
+            f"is fixed): {self._excerpt(event.data)}"
+        )
+
+    def _is_whole(self, data: bytes) -> bool:
+        if data.strip() == _DONE_DATA:
+            return True
+        try:
+            decode_json(data, self._max_values)
+        except BoundError:
+            return True  # which is an error that must not be lost
+        except DecodeFailure:
+            return False
+        return True
+
     def _error_event(self, data: bytes) -> StreamError:
-        found = describe_error(redact(data.decode("utf-8", "replace"), self.secrets).encode())
+        found = describe_error(head_of(data, self.secrets).encode())
         text = found.message or "no reason given"
         code = f" (code {found.code})" if found.code else ""
         return StreamError(
@@ -133,7 +172,7 @@ class ChunkDecoder:
         )
 
     def _excerpt(self, data: bytes) -> str:
-        return excerpt(redact(data[:_MOST_QUOTED].decode("utf-8", "replace"), self.secrets).encode())
+        return excerpt(head_of(data, self.secrets).encode())
 
 
 def chunk_of(completion: ChatCompletion) -> ChatCompletionChunk:
@@ -194,32 +233,27 @@ def _is_bare_error(obj: dict[str, Any]) -> bool:
     return _CHUNK_FIELDS.isdisjoint(obj) and not _COMPLAINT_FIELDS.isdisjoint(obj)
 
 
-def _is_whole(data: bytes) -> bool:
-    if data.strip() == _DONE_DATA:
-        return True
-    try:
-        decode_json(data)
-    except DecodeFailure:
-        return False
-    return True
-
-
 def _decode_glued(data: bytes) -> tuple[list[Any], bytes]:
-    """The JSON values at the beginning, back to back as one gateway sends them, and the rest that is none."""
+    """The JSON values at the beginning, back to back as one gateway sends them, and the rest that is none.
+
+    Args:
+        data: what `check_json` has passed, or something with the same brackets and quotes in it.
+    """
     objects: list[Any] = []
-    rest = memoryview(data)  # so that cutting off what is read costs nothing
-    while True:
+    rest = memoryview(without_halves(data))  # so that cutting off what is read costs nothing
+    while len(objects) < _MOST_GLUED:
         try:
-            objects.append(decode_json(rest))
+            objects.append(decode_checked(rest))
         except DecodeFailure as error:
             at = _trailing_at(str(error))
         else:
             return objects, b""
         try:
-            objects.append(decode_json(rest[:at]))
+            objects.append(decode_checked(rest[:at]))
         except DecodeFailure:
-            return objects, rest.tobytes().strip()
+            break
         rest = rest[at:]
+    return objects, rest.tobytes().strip()
 
 
 def _trailing_at(message: str) -> int:

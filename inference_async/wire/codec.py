@@ -12,24 +12,34 @@ refuses the rest. What it refuses takes the slow one, `lenient`: decode to plain
   read moves under ``extra`` too: a decoration is no reason to lose a paid answer.
 
 `plain` is the way back: a Struct as plain objects, its ``extra`` fields at the place they came from.
+
+Nothing that a server sent is decoded before `check_json` has looked at it: msgspec, like every decoder, uses the C
+stack for each level, and holds the interpreter from the first value to the last. So the depth is bounded, and where a
+text is large the number of values too. The usual chunk pays for one search for brackets.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from functools import cache
+from itertools import accumulate
 from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from ..policy.limits import DEFAULT_LIMITS
 from ..types import ChatCompletion, ChatCompletionChunk, EmbeddingsResult
 from ..types.base import EXTRA, is_array, is_mapping, is_object, plain
 
 __all__ = [
+    "LARGE",
+    "MAX_DEPTH",
+    "BoundError",
     "DecodeFailure",
+    "check_json",
+    "decode_checked",
     "decode_chunk",
     "decode_completion",
     "decode_embeddings",
@@ -37,9 +47,16 @@ __all__ = [
     "encode",
     "lenient",
     "plain",
+    "without_halves",
 ]
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+LARGE: Final = 256 * 1024
+"""From this many bytes on the values in a text are counted before it is decoded, and decoding is worth a thread."""
+
+MAX_DEPTH: Final = 64
+"""How many levels of arrays and objects a text may have: half of what a thread with a stack of 64 KiB survives."""
 
 # How msgspec words the place of a fault: "Expected `int`, got `str` - at `$.choices[0].index`".
 _PLACE: Final = re.compile(r"at `\$([^`]*)`")
@@ -61,44 +78,135 @@ def _encode_unusual(value: Any) -> Any:
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_unusual)
 
-decode_chunk: Callable[[bytes], ChatCompletionChunk] = msgspec.json.Decoder(ChatCompletionChunk).decode
-"""The fast path for one event of a stream; raises one of `DecodeFailure` for whatever is out of the ordinary."""
-
-decode_completion: Callable[[bytes], ChatCompletion] = msgspec.json.Decoder(ChatCompletion).decode
-"""The fast path for a whole answer."""
-
-decode_embeddings: Callable[[bytes], EmbeddingsResult] = msgspec.json.Decoder(EmbeddingsResult).decode
-"""The fast path for embeddings."""
-
 encode: Callable[[Any], bytes] = _encoder.encode
 
-DecodeFailure = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""Everything msgspec raises on bad JSON: its own class for malformed and mistyped text, and two it lets through."""
+
+class BoundError(ValueError):
+    """JSON that is too deep, or holds too many values, to be decoded at all."""
 
 
-def decode_json(data: bytes | memoryview) -> Any:
+DecodeFailure = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BoundError)
+"""What decoding raises: msgspec's class for malformed and mistyped text, two that it lets through, and our refusal."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Before decoding
+
+_FEW_ARRAYS: Final = 4
+# So many bytes with few arrays cannot be deeper: a level of objects takes {"":} at least, one of arrays [].
+_ALWAYS_FLAT: Final = 5 * (MAX_DEPTH - _FEW_ARRAYS) + 2 * _FEW_ARRAYS
+_SCANNED_AT_ONCE: Final = 64 * 1024  # no single call into C may keep the event loop's thread waiting
+_BRACKETS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one level in, one level out
+_ALL_ELSE: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def check_json(data: bytes, max_values: int = DEFAULT_LIMITS.max_body_values) -> None:
+    """Refuse JSON that is deeper than `MAX_DEPTH`, or large and full of values; what is no JSON may pass.
+
+    Args:
+        data: the text, in which nothing else is looked at.
+        max_values: the weight of the values of a text of `LARGE` bytes or more: one for each array, object and string,
+            an eighth for each comma, and so for each number or literal: they cost that much less.
+
+    Raises:
+        BoundError: it is over a bound; the message names it.
+    """
+    if len(data) >= LARGE:
+        _scan(data, max_values)
+    # Whether more is left when some are deleted is the quickest question about the number of a few among many bytes.
+    elif 0x5B in data.replace(b"[", b"", MAX_DEPTH // 2) or 0x7B in data.replace(b"{", b"", MAX_DEPTH // 2):
+        _scan(data, None)
+
+
+def _scan(data: bytes, max_values: int | None) -> None:
+    """Follow the brackets that stand outside of strings, piece by piece.
+
+    Up to the first byte that cannot be JSON it is exact, and no decoder reads on from there.
+    """
+    depth = eighths = inside = 0
+    rest = b""  # a backslash whose second half is in the next piece
+    for start in range(0, len(data), _SCANNED_AT_ONCE):
+        piece = rest + data[start : start + _SCANNED_AT_ONCE]
+        rest = b"\\" * ((len(piece) - len(piece.rstrip(b"\\"))) % 2)
+        piece = piece[: len(piece) - len(rest)].replace(b"\\\\", b"").replace(b'\\"', b"")
+        spans = piece.split(b'"')
+        outside = b"".join(spans[inside::2])
+        inside = (inside + len(spans) - 1) % 2
+        brackets = outside.translate(_BRACKETS, _ALL_ELSE)
+        opened = brackets.count(1)
+        if depth + opened > MAX_DEPTH and max(accumulate(memoryview(brackets).cast("b"), initial=depth)) > MAX_DEPTH:
+            raise BoundError(f"values nested over {MAX_DEPTH} levels deep")
+        depth += 2 * opened - len(brackets)
+        eighths += 8 * opened + 4 * (len(spans) - 1) + outside.count(b",")
+        if max_values is not None and eighths > 8 * max_values:
+            raise BoundError(f"over {max_values:,} values")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The fast path
+
+_read_chunk: Final = msgspec.json.Decoder(ChatCompletionChunk).decode
+_read_completion: Final = msgspec.json.Decoder(ChatCompletion).decode
+_read_embeddings: Final = msgspec.json.Decoder(EmbeddingsResult).decode
+
+
+def decode_chunk(data: bytes, max_values: int = DEFAULT_LIMITS.max_event_values) -> ChatCompletionChunk:
+    """The fast path for one event of a stream; raises one of `DecodeFailure` for whatever is out of the ordinary."""
+    # The question of `check_json` in other numbers, and without a call: this is the one place where that is felt.
+    if 0x5B in data.replace(b"[", b"", _FEW_ARRAYS) or (
+        len(data) > _ALWAYS_FLAT and (len(data) >= LARGE or 0x7B in data.replace(b"{", b"", MAX_DEPTH - _FEW_ARRAYS))
+    ):
+        check_json(data, max_values)
+    return _read_chunk(data)
+
+
+def decode_completion(data: bytes, max_values: int = DEFAULT_LIMITS.max_body_values) -> ChatCompletion:
+    """The fast path for a whole answer; raises one of `DecodeFailure`."""
+    check_json(data, max_values)
+    return _read_completion(data)
+
+
+def decode_embeddings(data: bytes, max_values: int = DEFAULT_LIMITS.max_body_values) -> EmbeddingsResult:
+    """The fast path for embeddings; raises one of `DecodeFailure`."""
+    check_json(data, max_values)
+    return _read_embeddings(data)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The slow path
+
+
+def decode_json(data: bytes, max_values: int = DEFAULT_LIMITS.max_body_values) -> Any:
     """JSON as plain objects; raises one of `DecodeFailure`.
 
     Half a surrogate pair, which JSON can say and text cannot, is replaced, as the standard replaces bad UTF-8.
     """
+    check_json(data, max_values)
     try:
         return _decode_any(data)
     except msgspec.DecodeError:
-        if b"\\u" not in bytes(data):
-            raise
-        whole = _without_halves(bytes(data))
-        if whole is None:
+        whole = without_halves(data)
+        if whole == data:
             raise
         return _decode_any(whole)
 
 
-def _without_halves(data: bytes) -> bytes | None:
-    """The same JSON without halves of surrogate pairs; None if it is not JSON for another reason."""
-    try:
-        text = json.dumps(json.loads(data), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return None
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+def decode_checked(data: bytes | memoryview) -> Any:
+    """JSON as plain objects, of a text that `check_json` has passed; raises one of `DecodeFailure`."""
+    return _decode_any(data)
+
+
+# A pair, half a pair, any other escape.
+_HALF: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def without_halves(data: bytes) -> bytes:
+    """The same JSON with a replacement character for each half of a surrogate pair."""
+    if b"\\u" not in data:
+        return data
+    return _HALF.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
 
 
 def lenient(obj: Any, cls: type[T]) -> T:

@@ -6,6 +6,7 @@ shapes, and label them with any content type; `describe_error` reads them all an
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import math
 import re
@@ -18,12 +19,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
+from ..policy.limits import DEFAULT_LIMITS, Limits
 from ..types import ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..types.base import is_array, is_object
 from ..types.chat import folded_reason
 from ..types.safety import results_in
 from .accumulate import name_calls
-from .codec import DecodeFailure, decode_completion, decode_embeddings, decode_json, lenient
+from .codec import BoundError, DecodeFailure, decode_completion, decode_embeddings, decode_json, lenient
 
 __all__ = [
     "CLIENT_REQUEST_ID",
@@ -34,6 +36,7 @@ __all__ = [
     "error_from",
     "excerpt",
     "filter_error",
+    "head_of",
     "meta_from",
     "model_info_from",
     "not_an_answer",
@@ -49,6 +52,11 @@ CLIENT_REQUEST_ID: Final = "x-ms-client-request-id"
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id", CLIENT_REQUEST_ID)
 _MAX_DETAIL: Final = 2048
 _SHORTEST_SECRET: Final = 6  # what is shorter stands in ordinary words too, and protects nothing
+_HEAD: Final = 16
+_USUAL: Final = re.compile(r"[A-Za-z0-9+/=._~-]*")
+_ANY_USUAL: Final = r"(?:[A-Za-z0-9+/=._~-]|\\{1,3}(?:u[0-9a-fA-F]{4}|[A-Za-z0-9+/=._~-])|%(?:25)?[0-9a-fA-F]{2})"
+_LONGEST_FORM: Final = 12  # characters that an escaped character of a secret may take: a surrogate pair
+_BOM: Final = b"\xef\xbb\xbf"
 _MAX_NAME: Final = 200
 _MAX_PAGE: Final = 8 * 1024
 _MAX_BODY: Final = 64 * 1024
@@ -68,21 +76,36 @@ class ErrorDescription(NamedTuple):
 
 
 def completion_from(
-    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] = ()
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    url: str,
+    secrets: tuple[str, ...] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> ChatCompletion:
     """The completion in the body of a success.
 
     Raises:
         APIStatusError: the body is an error all the same.
-        InvalidResponseError: it is neither.
+        InvalidResponseError: it is neither, or over one of the `limits`.
     """
+    body = body.removeprefix(_BOM)
+    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
     try:
-        completion = decode_completion(body)
+        completion = decode_completion(body, limits.max_body_values)
+    except BoundError as error:
+        raise _over_a_bound(error, "chat completion", reply) from None
     except DecodeFailure:
         completion = ChatCompletion()
     if not completion.choices:
-        reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
-        completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply)
+        completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply, limits)
+    calls = max((len(choice.message.tool_calls) for choice in completion.choices), default=0)
+    for count, name in ((len(completion.choices), "choices"), (calls, "tool_calls")):
+        most: int = getattr(limits, f"max_{name}")
+        if count > most:
+            what = f"{count:,} {name.replace('_', ' ')} (max_{name} is {most:,})"
+            raise not_an_answer(what, expected="chat completion", **reply)
     if len(completion.choices) > 1:
         completion.choices.sort(key=lambda choice: choice.index)
     for choice in completion.choices:
@@ -113,22 +136,31 @@ def filter_error(completion: ChatCompletion, *, url: str, secrets: tuple[str, ..
 
 
 def embeddings_from(
-    *, status: int, headers: Mapping[str, str], body: bytes, url: str, secrets: tuple[str, ...] = ()
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    url: str,
+    secrets: tuple[str, ...] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> EmbeddingsResult:
     """The vectors in the body of a success, as they were sent.
 
     Raises:
         APIStatusError: the body is an error all the same.
-        InvalidResponseError: it is neither.
+        InvalidResponseError: it is neither, or over one of the `limits`.
     """
+    body = body.removeprefix(_BOM)
+    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
     try:
-        result = decode_embeddings(body)
+        result = decode_embeddings(body, limits.max_body_values)
         if result.data:
             return result
+    except BoundError as error:
+        raise _over_a_bound(error, "list of embeddings", reply) from None
     except DecodeFailure:
         pass
-    reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
-    return _slowly(body, EmbeddingsResult, "data", "list of embeddings", reply)
+    return _slowly(body, EmbeddingsResult, "data", "list of embeddings", reply, limits)
 
 
 def model_info_from(
@@ -140,14 +172,15 @@ def model_info_from(
         APIStatusError: the body is an error all the same.
         InvalidResponseError: it is neither.
     """
+    body = body.removeprefix(_BOM)
     reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
-    info = _slowly(body, ModelInfo, None, "description of a model", reply)
+    info = _slowly(body, ModelInfo, None, "description of a model", reply, DEFAULT_LIMITS)
     if not (info.model_name or info.model_type):
         raise not_an_answer("JSON that is no description of a model", expected="description of a model", **reply)
     return info
 
 
-def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[str, Any]) -> T:
+def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[str, Any], limits: Limits) -> T:
     """An answer that is out of the ordinary, or none.
 
     Args:
@@ -156,9 +189,12 @@ def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[
         rows: the field that makes it one: a list, which some hosts send as null.
         noun: what it is, in words.
         reply: what the error says of it.
+        limits: bounds the values.
     """
     try:
-        obj = decode_json(body)
+        obj = decode_json(body, limits.max_body_values)
+    except BoundError as error:
+        raise _over_a_bound(error, noun, reply) from None
     except DecodeFailure as error:
         raise not_an_answer(f"a body that is not JSON ({error})", expected=noun, **reply) from None
     if is_object(obj) and obj.get("error"):
@@ -169,6 +205,11 @@ def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[
         return lenient(obj, cls)
     except (msgspec.ValidationError, RecursionError) as error:
         raise not_an_answer(f"JSON of another shape ({error})", expected=noun, **reply) from None
+
+
+def _over_a_bound(error: BoundError, noun: str, reply: dict[str, Any]) -> InvalidResponseError:
+    what = f"JSON of {error}, which is not read (max_body_values bounds the values, the depth is fixed)"
+    return not_an_answer(what, expected=noun, **reply)
 
 
 def meta_from(status: int, headers: Mapping[str, str], client_request_id: str | None, elapsed: float) -> ResponseMeta:
@@ -204,7 +245,7 @@ def error_from(
     """
     none_sent = secrets == ()
     secrets = secrets or ()
-    text = redact(body.decode("utf-8", "replace"), secrets)  # first: what is cut or cleaned hides a secret half
+    text = head_of(body.removeprefix(_BOM), secrets)  # first: what is cut or cleaned hides a secret half
     headers = {name: redact(value, secrets) for name, value in headers.items()}
     found = describe_error(text.encode("utf-8", "replace"))
     if status < 300 and found.status:
@@ -215,7 +256,7 @@ def error_from(
     request_id = request_id_of(headers)
     filtered = status in (200, 400) and (found.code == "content_filter" or found.categories is not None)
     notes = [f"code {found.code}"] if found.code and found.code != str(status) else []
-    notes += [f"request id {request_id}"] if request_id else []
+    notes += [f"request id {_clean(request_id, _MAX_NAME)}"] if request_id else []
     said = f": {detail.rstrip('.')}" if detail else " without a reason"
     noted = f" ({', '.join(notes)})" if notes else ""
     advice = _advice(status, found, headers, where, retry_after, filtered=filtered)
@@ -255,7 +296,7 @@ def not_an_answer(
     """The error for a success whose body is no answer."""
     where = without_query(url)
     kind = _clean(redact(headers.get("content-type", "no content type"), secrets), _MAX_NAME)
-    head = _clean(redact(body[:_MAX_BODY].decode("utf-8", "replace"), secrets), _MAX_DETAIL) or "(empty)"
+    head = _clean(head_of(body, secrets, _MAX_PAGE), _MAX_DETAIL) or "(empty)"
     return InvalidResponseError(
         f"got {status} from {where} with {what}, labelled {kind}: {_clean(head, 200)}; "
         f"expected a {expected}: is this the address of the API?",
@@ -448,7 +489,7 @@ _ADVICE: Final[Mapping[int, str]] = {
 
 def _host_of(url: str) -> str:
     try:
-        return urlsplit(url).netloc.rpartition("@")[2] or "no host at all"
+        return _clean(urlsplit(url).netloc.rpartition("@")[2], _MAX_NAME) or "no host at all"
     except ValueError:
         return "no host at all"
 
@@ -480,8 +521,23 @@ def _date(value: str) -> datetime | None:
     return date if date.tzinfo is not None else None
 
 
+def head_of(data: bytes, secrets: Iterable[str], size: int = _MAX_BODY) -> str:
+    """The beginning of a body as text, without the secrets: a long body costs no more than a short one.
+
+    Args:
+        data: the body; bad UTF-8 in it is replaced.
+        secrets: see `redact`.
+        size: bytes to keep, about.
+    """
+    secrets = tuple(secrets)
+    overlap = _LONGEST_FORM * max(map(len, secrets), default=0)
+    text = redact(data[: size + overlap].decode("utf-8", "replace"), secrets)
+    # The last characters may be a secret that is cut, and so was not found.
+    return text if len(data) <= size + overlap else text[: len(text) - overlap]
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets, plain or in any way in which JSON may escape them."""
+    """The text without the secrets: plain, in base64, or in any way in which JSON or an address may escape them."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             text = _pattern(secret).sub("[secret]", text)
@@ -490,7 +546,37 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 @lru_cache(maxsize=16)
 def _pattern(secret: str) -> re.Pattern[str]:
-    return re.compile("".join(rf"(?:\\?{re.escape(char)}|(?i:\\u{ord(char):04x}))" for char in secret))
+    forms = [secret]
+    data = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):  # base64 cuts every three bytes, and something may stand before the secret
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        whole = (before + len(data)) * 8 // 6  # the next character, if any, depends on what follows
+        forms.append(encoded[before + 1 if before else 0 : whole])
+    return re.compile("|".join(map(_of_form, forms)))
+
+
+def _of_form(form: str) -> str:
+    """A pattern of the text, however escaped.
+
+    Of a long one made of the usual characters (a key, a token) only the head is told apart, and the rest counted: the
+    pattern of a whole token takes a second to compile.
+    """
+    head = form[:_HEAD] if _USUAL.fullmatch(form) else form
+    pattern = "".join(map(_escaped, head))
+    return pattern if len(head) == len(form) else f"{pattern}{_ANY_USUAL}{{0,{len(form) - len(head)}}}"
+
+
+def _escaped(char: str) -> str:
+    """A pattern of one character, as it is or escaped.
+
+    Each way begins with another character, so that whoever tries them all need not go back.
+    """
+    utf16 = char.encode("utf-16-be", "surrogatepass")
+    units = [utf16[at : at + 2].hex() for at in range(0, len(utf16), 2)]
+    in_json = r"\\{1,3}".join(f"u{unit}" for unit in units)
+    in_address = "".join(f"%(?:25)?{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    either = {"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char))  # base64 has two alphabets
+    return rf"(?:{either}|\\{{1,3}}(?:{either}|(?i:{in_json}))|(?i:{in_address}))"
 
 
 def _clean(text: str, limit: int) -> str:

@@ -7,9 +7,17 @@ from typing import Any
 import pytest
 
 from inference_async.errors import ConfigurationError
-from inference_async.policy.limits import Limits
+from inference_async.policy.limits import DEFAULT_LIMITS, Limits
 
-NAMES = ("max_event_bytes", "max_body_bytes", "max_error_body_bytes")
+NAMES = (
+    "max_event_bytes",
+    "max_body_bytes",
+    "max_error_body_bytes",
+    "max_event_values",
+    "max_body_values",
+    "max_choices",
+    "max_tool_calls",
+)
 
 
 def test_defaults() -> None:
@@ -17,6 +25,11 @@ def test_defaults() -> None:
     assert limits.max_event_bytes == 16_777_216
     assert limits.max_body_bytes == 67_108_864
     assert limits.max_error_body_bytes == 65_536
+    assert limits.max_event_values == 131_072
+    assert limits.max_body_values == 1_048_576
+    assert limits.max_choices == 128
+    assert limits.max_tool_calls == 1024
+    assert limits == DEFAULT_LIMITS
     assert Limits.__struct_fields__ == NAMES
 
 

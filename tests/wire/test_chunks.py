@@ -24,7 +24,7 @@ from inference_async.types import (
 )
 from inference_async.wire.accumulate import Accumulator
 from inference_async.wire.chunks import ChunkDecoder, Item, Mark, chunk_of
-from inference_async.wire.codec import decode_chunk, decode_json
+from inference_async.wire.codec import decode_checked, decode_chunk
 from inference_async.wire.sse import ServerSentEvent
 
 
@@ -215,9 +215,9 @@ def test_fast_path_is_given_up_after_a_server_sent_unknown_fields(monkeypatch: p
     tried: list[bytes] = []
     original = decode_chunk
 
-    def counted(data: bytes) -> ChatCompletionChunk:
+    def counted(data: bytes, *bounds: int) -> ChatCompletionChunk:
         tried.append(data)
-        return original(data)
+        return original(data, *bounds)
 
     monkeypatch.setattr("inference_async.wire.chunks.decode_chunk", counted)
     decoder = ChunkDecoder()
@@ -232,7 +232,7 @@ def test_fast_path_is_given_up_after_a_server_sent_unknown_fields(monkeypatch: p
 def test_glued_objects_cost_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many objects are glued together, they are not read again and again."""
     calls = copied = 0
-    original = decode_json
+    original = decode_checked
 
     def counted(data: bytes | memoryview) -> Any:
         nonlocal calls, copied
@@ -240,7 +240,7 @@ def test_glued_objects_cost_their_length(monkeypatch: pytest.MonkeyPatch) -> Non
         copied += len(data) if isinstance(data, bytes) else 0  # a view costs nothing
         return original(data)
 
-    monkeypatch.setattr("inference_async.wire.chunks.decode_json", counted)
+    monkeypatch.setattr("inference_async.wire.chunks.decode_checked", counted)
     data = json.dumps(text("A")) * 500
     assert texts(decode(event(data))) == ["A"] * 500
     assert calls <= 3 * 500

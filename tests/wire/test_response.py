@@ -719,7 +719,7 @@ def test_blocked_answer_is_a_success() -> None:
         pytest.param(b"<html>Sign in</html>", "not JSON", id="HTML"),
         pytest.param(b'{"id":"c","choices":[', "not JSON", id="cut"),
         pytest.param(b"\xff\xfe", "not JSON", id="binary"),
-        pytest.param(b"[" * 100_000, "not JSON", id="deep"),
+        pytest.param(b"[" * 100_000, "nested over 64 levels deep", id="deep"),
         pytest.param({}, "no chat completion", id="empty object"),
         pytest.param([ANSWER], "no chat completion", id="list"),
         pytest.param(None, "no chat completion", id="null"),
