@@ -708,7 +708,7 @@ class InferenceClient:
         exchange, body = await self._session.whole(
             call, agreed(self._options.terms, timeouts=timeouts, retries=retries)
         )
-        info = exchange.model_info(body)
+        info = await exchange.model_info(body)
         info.meta = exchange.meta
         return info
 
@@ -811,7 +811,7 @@ class InferenceClient:
     async def _complete(self, call: Call, terms: Terms, *, raise_on_filter: bool | None) -> ChatCompletion:
         raises = self._raises_on_filter(raise_on_filter)
         exchange, body = await self._session.whole(call, terms)
-        completion = exchange.completion(body)
+        completion = await exchange.completion(body)
         completion.meta = exchange.meta
         error = filter_error(completion, url=call.url, secrets=exchange.secrets) if raises else None
         if error is not None:
@@ -826,7 +826,7 @@ class InferenceClient:
 
     async def _embed(self, call: Call, count: int, encoding: object, terms: Terms) -> EmbeddingsResult:
         exchange, body = await self._session.whole(call, terms)
-        result = exchange.embeddings(body)
+        result = await exchange.embeddings(body)
         result.meta = exchange.meta
         try:
             return arranged(result, count, encoding)

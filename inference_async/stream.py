@@ -13,6 +13,7 @@ import contextlib
 import re
 import warnings
 from collections import deque
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
 
@@ -28,10 +29,12 @@ from .errors import (
 )
 from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session, Trip
+from .net.threads import in_thread
 from .policy.terms import Terms
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
+from .wire.codec import LARGE
 from .wire.request import Call
 from .wire.response import filter_error, without_query
 from .wire.sse import EventDecoder
@@ -77,8 +80,9 @@ class ChatStream:
         self._begun: Trip | None = None
         self._exchange: Exchange | None = None
         self._events = EventDecoder(max_event_bytes=terms.limits.max_event_bytes)
-        self._chunks = ChunkDecoder()
-        self._accumulator = Accumulator()
+        self._chunks = ChunkDecoder(limits=terms.limits)
+        self._accumulator = Accumulator(limits=terms.limits)
+        self._unread = 0  # bytes that have come since the last event ended
         self._ready: deque[Item] = deque()
         self._is_events = False  # known once the first byte of the body is
         self._head = b""  # how the body began, kept until the first chunk, should there be none
@@ -190,8 +194,11 @@ class ChatStream:
                 while self._ready:
                     item = self._ready.popleft()
                     if isinstance(item, ChatCompletionChunk):
-                        if self._accumulator.add(item):
-                            self._progress = True
+                        try:
+                            if self._accumulator.add(item):
+                                self._progress = True
+                        except StreamError as error:  # it would grow over a bound
+                            self._fail(error)
                         return item
                     await self._end(item)
                 if self._error is not None:
@@ -272,20 +279,28 @@ class ChatStream:
                 raise self._error
             if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
                 self._head += data[:_HEAD_BYTES]
-            if is_events:
-                self._feed(data)
+            if not is_events:
+                return
+            self._unread += len(data)
+            if self._unread < LARGE:
+                items = self._feed(data)
+            else:
+                items = await in_thread(partial(self._feed, data))
+                if self._error is not None:  # closed meanwhile
+                    raise self._error
+            if items:
+                self._unread = 0
+                self._ready.extend(items)
         except BaseException as error:
             self._fail(error)
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> list[Item]:
         if not data:
-            self._ready.extend(self._chunks.last(self._events.close()))
-            return
+            return self._chunks.last(self._events.close())
         try:
-            self._ready.extend(self._chunks.decode(self._events.feed(data)))
+            return self._chunks.decode(self._events.feed(data))
         except EventTooLargeError as error:
-            self._ready.extend(self._chunks.decode(self._events.whole))
-            self._ready.append(error)
+            return [*self._chunks.decode(self._events.whole), error]
 
     async def _sniff(self, exchange: Exchange, data: bytes) -> bool:
         """Whether these first bytes are events; if not, the whole body is read, and what it says is queued.
@@ -301,7 +316,7 @@ class ChatStream:
             self._is_events = bool(head)
             return True
         body = (data + await exchange.body(self._terms.limits.max_body_bytes)).removeprefix(_BOM)
-        self._ready.extend((chunk_of(exchange.completion(body)), Mark.DONE))
+        self._ready.extend((chunk_of(await exchange.completion(body)), Mark.DONE))
         return False
 
     async def _end(self, item: StreamError | Mark) -> None:

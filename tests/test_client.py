@@ -246,7 +246,7 @@ async def test_a_key_of_the_environment_goes_to_no_other_host(monkeypatch: pytes
         (b"[]", "no chat completion"),
         (b"{}", "no chat completion"),
         (b'{"choices": [{"message": 7}]}', "another shape"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested over 64 levels"),
     ],
 )
 async def test_a_200_that_is_no_answer(body: bytes, words: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import threading
 import warnings
+from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -35,6 +37,7 @@ from inference_async import (
     Timeouts,
     WrongEventLoopError,
 )
+from inference_async.wire.chunks import ChunkDecoder
 from tests.support import (
     DONE,
     HELLO,
@@ -852,3 +855,67 @@ async def test_what_was_streamed_cannot_be_repaired() -> None:
     with pytest.raises(ConfigurationError, match="unknown option 'repair'") as caught:
         scripted().stream("hi", **options)
     assert "did you mean 'repair'" not in str(caught.value)
+
+
+# Bounds on the whole of an answer, and large events
+
+
+async def test_an_answer_that_grows_over_its_bound_ends_the_stream() -> None:
+    """Each event is small; it is their number that has no end."""
+
+    def pieces() -> Iterator[bytes]:
+        while True:
+            yield event(chunk("x" * 1000)) * 10
+
+    reply = ScriptedReply(pieces())
+    client = scripted(reply, limits=Limits(max_body_bytes=100_000))
+    stream = client.stream("hi")
+    with pytest.raises(StreamError, match="over 100,000 bytes; raise max_body_bytes") as caught:
+        await stream.final()
+    assert reply.closed
+    assert caught.value.partial is not None
+    assert len(caught.value.partial.text) <= 101_000
+    assert (caught.value.attempts, caught.value.phase) == (1, "body")
+
+
+@pytest.mark.parametrize("bytes_a_read", [65_536, 1_000_000])
+async def test_a_large_event_is_read_beside_the_loop(bytes_a_read: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+    decode = ChunkDecoder.decode
+
+    def spied(self: ChunkDecoder, events: Any) -> Any:
+        events = list(events)
+        if events:
+            threads.add(threading.get_ident())
+        return decode(self, events)
+
+    monkeypatch.setattr(ChunkDecoder, "decode", spied)
+    text = "x" * 1_000_000
+    data = event(chunk(text, "stop"))
+    client, _ = streamed(*(data[at : at + bytes_a_read] for at in range(0, len(data), bytes_a_read)), DONE)
+    completion = await client.stream("hi").final()
+    assert completion.text == text
+    assert len(threads) == 2  # the large one in another thread, the end mark in this one
+
+
+async def test_closing_while_a_large_event_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    decode = ChunkDecoder.decode
+
+    def slow(self: ChunkDecoder, events: Any) -> Any:
+        begun.set()
+        go_on.wait(10)
+        return decode(self, events)
+
+    monkeypatch.setattr(ChunkDecoder, "decode", slow)
+    client, reply = streamed(event(chunk("x" * 1_000_000, "stop")), DONE)
+    stream = client.stream("hi")
+    reading = asyncio.create_task(anext(stream))
+    await asyncio.to_thread(begun.wait, 10)
+    await stream.aclose()
+    go_on.set()
+    for _ in range(2):
+        with pytest.raises(ClientClosedError, match="the stream was closed"):
+            await reading if not reading.done() else await anext(stream)
+    assert reply.closed
+    assert stream.must_wait

@@ -13,6 +13,7 @@ import asyncio
 import platform
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ from ..policy.retry import Budget, Retrying
 from ..policy.terms import Terms
 from ..policy.timeouts import Deadlines, Wait
 from ..types import ChatCompletion, EmbeddingsResult, ModelInfo, ResponseMeta
+from ..wire.codec import LARGE
 from ..wire.request import Call, Secret
 from ..wire.response import (
     CLIENT_REQUEST_ID,
@@ -42,6 +44,7 @@ from ..wire.response import (
     not_an_answer,
 )
 from .auth import Authoriser
+from .threads import in_thread
 from .together import until_done
 from .transport import Reply, Transport
 
@@ -181,22 +184,22 @@ class Exchange:
         self.reply.close(error)
         self._place.leave()
 
-    def completion(self, body: bytes) -> ChatCompletion:
+    async def completion(self, body: bytes) -> ChatCompletion:
         """The completion in a whole body.
 
         Raises:
             APIStatusError: the body is an error all the same.
             InvalidResponseError: it is neither.
         """
-        return self._read(completion_from, body)
+        return await self._read(completion_from, body)
 
-    def embeddings(self, body: bytes) -> EmbeddingsResult:
+    async def embeddings(self, body: bytes) -> EmbeddingsResult:
         """The vectors in a whole body; see `completion`."""
-        return self._read(embeddings_from, body)
+        return await self._read(embeddings_from, body)
 
-    def model_info(self, body: bytes) -> ModelInfo:
+    async def model_info(self, body: bytes) -> ModelInfo:
         """The description of a model in a whole body; see `completion`."""
-        return self._read(model_info_from, body)
+        return await self._read(model_info_from, body)
 
     def not_an_answer(self, what: str, body: bytes, *, expected: str = "chat completion") -> InvalidResponseError:
         """The error for a body that is no answer."""
@@ -208,9 +211,10 @@ class Exchange:
         error.attempts = self.meta.attempts
         return error
 
-    def _read(self, read: Callable[..., T], body: bytes) -> T:
+    async def _read(self, read: Callable[..., T], body: bytes) -> T:
+        read_it = partial(read, body=body, **self._head())
         try:
-            return read(body=body, **self._head())
+            return read_it() if len(body) < LARGE else await in_thread(read_it)
         except InferenceError as error:
             self.failed(error)
             raise
