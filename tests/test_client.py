@@ -924,7 +924,7 @@ async def test_the_first_request_that_fails_ends_the_others() -> None:
         await two_wait.wait()
         await connection.send(json_reply({"error": {"message": "too fast"}}, "429 Too Many Requests"))
 
-    async with RawServer(failing) as server, InferenceClient(f"{server.url}/v1", KEY) as client:
+    async with RawServer(failing) as server, InferenceClient(f"{server.url}/v1", KEY, retries=0) as client:
         with pytest.raises(RateLimitError, match="too fast"):
             await client.embed(["a", "bad", "b"], batch_size=1)
         for connection in others:

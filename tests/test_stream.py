@@ -562,7 +562,7 @@ async def test_an_error_before_the_stream_comes_from_entering_it() -> None:
     async def answer(connection: Connection) -> None:
         await connection.send(json_reply({"error": {"message": "busy"}}, "429 Too Many Requests", ["retry-after: 7"]))
 
-    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m") as client:
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m", retries=0) as client:
         with pytest.raises(RateLimitError) as caught:
             async with client.stream("hi"):
                 pytest.fail("the context was entered")
