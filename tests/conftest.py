@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from inference_async import InferenceClient
 from inference_async.emulator import Emulator
@@ -20,6 +21,16 @@ _VARIABLES = [
     }.items()
     for name in names
 ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_blocks() -> Iterator[None]:
+    """A call of the package's that would block a running event loop raises, in every test.
+
+    But for the emulator, which reads its answers from a file when it is made.
+    """
+    with blockbuster_ctx("inference_async", excluded_modules=["inference_async.emulator"]):
+        yield
 
 
 @pytest.fixture(autouse=True)
