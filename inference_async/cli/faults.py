@@ -16,11 +16,11 @@ __all__ = ["faults"]
 def faults() -> int:
     """Print every fault, by groups: a table on a terminal; elsewhere a line for each, as name, group and summary."""
     console = Console(highlight=False, markup=False)
+    width = max(map(len, FAULTS))
     if not console.is_terminal:
         for fault in FAULTS.values():
-            console.print(f"{fault.name}\t{fault.group}\t{fault.summary}", soft_wrap=True)
+            console.print(f"{fault.name:{width}}  {fault.group:12}{fault.summary}", soft_wrap=True)
         return 0
-    width = max(map(len, FAULTS))
     for group, members in groupby(FAULTS.values(), key=lambda fault: fault.group):
         console.print(GROUPS[group], style="bold")
         table = Table.grid(padding=(0, 2))

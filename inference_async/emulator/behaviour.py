@@ -103,7 +103,7 @@ class Fault(msgspec.Struct, frozen=True):
     group: Group
     kind: Literal["both", "stream", "whole"] = "both"
     reads: Literal["nothing", "head", "request"] = "request"
-    ahead: bytes = b""
+    ahead: bytes | None = None
     status: int | None = None
     media: str | None = None
     lines: tuple[str | Callable[[Asked], str], ...] = ()
@@ -192,7 +192,7 @@ def _head(fault: Fault, asked: Asked, framing: tuple[str, ...]) -> bytes:
     status = fault.status or 200
     media = fault.media
     if media is None:
-        media = "text/event-stream" if asked.stream and status == 200 else "application/json"
+        media = "text/event-stream" if asked.stream and status < 300 else "application/json"
     lines = [
         f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}",
         *([f"content-type: {media}"] if media else []),

@@ -81,7 +81,7 @@ class FaultServer:
         self._target = target
         self._log = log
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._attended: dict[asyncio.Task[None], _Connection] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -108,8 +108,8 @@ class FaultServer:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        for task in self._tasks:
-            task.cancel()
+        for connection in self._attended.values():
+            connection.leave()
         await self._idle.wait()
 
     async def __aenter__(self) -> Self:
@@ -129,7 +129,7 @@ class FaultServer:
     @property
     def open(self) -> int:
         """How many connections are open."""
-        return len(self._tasks)
+        return len(self._attended)
 
     async def all_closed(self) -> None:
         """Wait until no connection is open. Cancelling it changes nothing."""
@@ -139,12 +139,12 @@ class FaultServer:
         self.connections += 1
         self._idle.clear()
         task = asyncio.get_running_loop().create_task(self._attend(connection))
-        self._tasks.add(task)
+        self._attended[task] = connection
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._tasks:
+        del self._attended[task]
+        if not self._attended:
             self._idle.set()
 
     async def _attend(self, connection: _Connection) -> None:
@@ -214,23 +214,22 @@ class _Connection(asyncio.StreamReaderProtocol):
     """One connection, and how it ends.
 
     Attributes:
-        left: done when the client has closed its side.
+        left: done when the client has closed its side, or is taken to have.
     """
 
     def __init__(self, accept: Callable[[_Connection], None]) -> None:
         loop = asyncio.get_running_loop()
         self._reader = asyncio.StreamReader(limit=_MOST_HEAD, loop=loop)
         super().__init__(self._reader, loop=loop)
-        self._loop = loop
         self._accept = accept
         self._lost = loop.create_future()
         self.left: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(0)  # so that to send is to wait for the network
-        self._writer = asyncio.StreamWriter(self._transport, self, self._reader, self._loop)
+        self._wire = cast("asyncio.Transport", transport)
+        self._wire.set_write_buffer_limits(high=1, low=0)  # so that to send is to wait for the network
+        self._writer = asyncio.StreamWriter(self._wire, self, self._reader, asyncio.get_running_loop())
         self._accept(self)
 
     def eof_received(self) -> bool | None:
@@ -283,20 +282,24 @@ class _Connection(asyncio.StreamReaderProtocol):
     async def end(self, then: End) -> None:
         """End it so; return when the client has closed its side too."""
         if then == "rst":
-            if (connected := self._transport.get_extra_info("socket")) is not None:
+            if (connected := self._wire.get_extra_info("socket")) is not None:
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
-            self._transport.abort()
+            self._wire.abort()
             return
-        if then == "fin" and self._transport.can_write_eof():
-            self._transport.write_eof()
+        if then == "fin" and self._wire.can_write_eof():
+            self._wire.write_eof()
         elif then == "fin":
-            self._transport.close()
+            self._wire.close()
         while await self._reader.read(BIG):  # so that its end is seen; and bytes unread would make an RST of a FIN
             pass
 
+    def leave(self) -> None:
+        """Take the client to have gone."""
+        _settle(self.left)
+
     async def close(self) -> None:
         """Close it; return when its socket is closed."""
-        self._transport.abort()
+        self._wire.abort()
         await self._lost
 
 

@@ -120,9 +120,13 @@ def _echo(asked: Asked) -> tuple[bytes]:
 
 def _statuses() -> Iterator[Fault]:
     for name, status, summary, said in _REFUSALS:
-        body = None if said is None else fixed(said)
         yield Fault(
-            f"status-{name}", f"{status}: {summary}", "status", status=status, body=body, media="application/json"
+            f"status-{name}",
+            f"{status}: {summary}",
+            "status",
+            status=status,
+            body=None if said is None else fixed(said),
+            media=None if said is None else "application/json",
         )
     for status, words in ((404, b"Not Found"), (502, b"Bad Gateway"), (503, b"Service Unavailable")):
         yield Fault(
