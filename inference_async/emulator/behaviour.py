@@ -144,9 +144,19 @@ class Fault(msgspec.Struct, frozen=True):
         return fault
 
 
-_OF_AN_ANSWER: Final = (
-    *("status", "media", "lines", "head", "body", "changes", "coding", "framing", "drip", "stop", "trail"),
-)
+_OF_AN_ANSWER: Final = [
+    "status",
+    "media",
+    "lines",
+    "head",
+    "body",
+    "changes",
+    "coding",
+    "framing",
+    "drip",
+    "stop",
+    "trail",
+]
 _STAGES: Final = ("ahead", "status", "media", "head", "body", "coding", "framing", "drip", "stop", "then", "trail")
 
 
