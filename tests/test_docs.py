@@ -42,7 +42,7 @@ async def test_the_guide_runs_as_it_stands(
         "\n3 256 3\n",
         "() ('violence',) content_filter\n126 characters may stay\n",
         "\n('violence',) medium\n",
-        "\nRain.\n",
+        "\nRain.\n503\ncut after Grüße aus\nGrüße aus Köln. 3\n",
     ):
         assert words in said
 

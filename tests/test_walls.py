@@ -36,7 +36,7 @@ DEPENDENCIES = {
     "azure": {"net/auth.py"},  # in the one function that needs it
     "click": {"cli/app.py", "cli/serve.py"},
     "pydantic": {"structured/answers.py", "structured/hints.py", "structured/schema.py"},  # inside functions only
-    "rich": {"cli/chat.py", "cli/doctor.py"},
+    "rich": {"cli/chat.py", "cli/doctor.py", "cli/faults.py"},
 }
 
 LATE = {("types", ".net.files")}

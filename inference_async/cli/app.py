@@ -17,11 +17,13 @@ from .._version import __version__
 from ..errors import InferenceError
 from .chat import chat
 from .doctor import Asked, doctor
-from .serve import serve
+from .faults import faults
+from .serve import serve, serve_faults
 
 __all__ = ["cli", "run"]
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells count
+_PAUSE = 0.2  # seconds between bytes that come slowly, at a pace of 1
 
 
 _A_SCRIPT = """\b
@@ -93,15 +95,33 @@ def doctor_command(url: str | None, **given: Any) -> int:
     help="A JSON file that says what to answer, in place of the one that ships with the package.",
 )
 @click.option("--pace", type=float, default=1.0, show_default=True, help="A factor on the delays of the script.")
-def serve_command(port: int, key: str, script: Path | None, pace: float) -> int:
+@click.option(
+    "--fault",
+    "named",
+    multiple=True,
+    metavar="NAME",
+    help="Misbehave instead: `inference-async faults` lists how. Given again, it is for the next request.",
+)
+def serve_command(port: int, key: str, script: Path | None, pace: float, named: tuple[str, ...]) -> int:
     """Run the emulator on loopback for other programs, until Ctrl-C or SIGTERM.
 
     It speaks every dialect of the API on one port, chat and embeddings, and answers from a script; what no rule of the
-    script fits is said back.
+    script fits is said back. With --fault it gives a short chat answer on every path, takes any key, and does one thing
+    wrong: `--fault status-503 --fault fine` refuses the first request and answers the others.
     """
     if not 0 <= pace < math.inf:
         raise click.BadParameter("expected a number, 0 or more", param_hint="'--pace'")
-    return _run(serve(port=port, key=key or None, script=script, pace=pace))
+    if not named:
+        return _run(serve(port=port, key=key or None, script=script, pace=pace))
+    if script is not None:
+        raise click.UsageError("got --script beside --fault, which answers from none")
+    return _run(serve_faults(named, port=port, pause=_PAUSE * pace))
+
+
+@cli.command("faults", short_help="List what can be made to go wrong.")
+def faults_command() -> int:
+    """List the faults that `inference-async serve --fault NAME` serves: what each is called, and what happens."""
+    return faults()
 
 
 def run(args: Sequence[str] | None = None) -> int:

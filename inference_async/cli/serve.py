@@ -1,17 +1,18 @@
-"""`inference-async serve`: the emulator as a server for other programs."""
+"""`inference-async serve`: the emulator as a server for other programs, or a server that misbehaves."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from ..emulator import Emulator, Script
+from ..emulator import Emulator, FaultServer, Script
 
-__all__ = ["serve"]
+__all__ = ["serve", "serve_faults"]
 
 
 async def serve(*, port: int, key: str | None, script: Path | None, pace: float) -> int:
@@ -23,13 +24,7 @@ async def serve(*, port: int, key: str | None, script: Path | None, pace: float)
         pace=pace,
         log=lambda line: click.echo(line, err=True),
     )
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows, where Ctrl-C comes as a KeyboardInterrupt
-            break
+    stop = _told_to_stop()
     async with emulator:
         click.echo(f"emulator at {emulator.models_url} and {emulator.openai_url}")
         further = (emulator.deployment_url("NAME"), emulator.serverless_url, emulator.managed_url, emulator.generic_url)
@@ -42,3 +37,32 @@ async def serve(*, port: int, key: str | None, script: Path | None, pace: float)
         click.echo("  export AZURE_INFERENCE_MODEL=demo")
         await stop.wait()
     return 0
+
+
+async def serve_faults(faults: Sequence[str], *, port: int, pause: float) -> int:
+    """Serve these faults, one for each request and the last one from then on, until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigurationError: there is no such fault.
+    """
+    server = FaultServer(*faults, port=port, pause=pause, log=lambda line: click.echo(line, err=True))
+    stop = _told_to_stop()
+    async with server:
+        click.echo(f"faults at {server.url}, on every path: {', then '.join(faults)}")
+        click.echo("a short chat answer with these faults, whatever is asked; stop it with Ctrl-C; for other programs:")
+        click.echo(f"  export AZURE_INFERENCE_ENDPOINT={server.url}/models")
+        click.echo("  export AZURE_INFERENCE_CREDENTIAL=any")
+        click.echo("  export AZURE_INFERENCE_MODEL=demo")
+        await stop.wait()
+    return 0
+
+
+def _told_to_stop() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows, where Ctrl-C comes as a KeyboardInterrupt
+            break
+    return stop

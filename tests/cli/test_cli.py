@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from inference_async import InferenceClient
-from inference_async.emulator import Emulator, Script
+from inference_async import InferenceClient, InternalServerError
+from inference_async.emulator import FAULTS, Emulator, Script
+from inference_async.emulator.behaviour import GROUPS
 from tests.support import STREAM_HEAD, Connection, RawServer, chunk, event
 
 QUESTION = "How many languages are in the world?"
@@ -121,6 +123,9 @@ async def test_a_wrong_key_is_one_line(emulator: Emulator) -> None:
         (("chat", "hi", "--max-tokens", "0"), 2, "0 is not in the range"),
         (("frob",), 2, "No such command 'frob'"),
         (("serve", "--script", "/nonexistent.json"), 2, "does not exist"),
+        (("serve", "--script", __file__, "--fault", "bom"), 2, "got --script beside --fault"),
+        (("serve", "--fault", "cut-in-chunks"), 1, "the nearest is 'cut-in-chunk'"),
+        (("serve", "--fault", "silence+gzip"), 1, "with silence there is no answer"),
     ],
 )
 async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], code: int, words: str) -> None:
@@ -236,6 +241,58 @@ async def test_serve_until_told_to_stop(number: signal.Signals) -> None:
         ]
 
 
+async def test_serve_faults_one_for_each_request() -> None:
+    args = ("serve", "--port", "0", "--pace", "0", "--fault", "status-503", "--fault", "bom+slow", "--fault", "fine")
+    async with running(*args) as process:
+        assert process.stdout is not None
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(5)]
+        found = re.fullmatch(r"faults at (http://127\.0\.0\.1:\d+), on every path: (.*)\n", lines[0])
+        assert found
+        assert found[2] == "status-503, then bom+slow, then fine"
+        assert lines[2] == f"  export AZURE_INFERENCE_ENDPOINT={found[1]}/models\n"
+        async with InferenceClient(f"{found[1]}/models", "any", model="m") as client:
+            with pytest.raises(InternalServerError):
+                await client.complete("hello")
+            for _ in range(2):
+                assert (await client.stream("hello").final()).text == "Grüße aus Köln."
+        process.terminate()
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0
+        assert [line.split("?")[0] for line in err.decode().splitlines()] == [
+            f"{name} POST /models/chat/completions" for name in ("status-503", "bom+slow", "fine")
+        ]
+
+
+async def test_faults_are_a_line_each_where_they_are_piped() -> None:
+    code, out, err = await run("faults")
+    assert (code, err) == (0, "")
+    assert [line.split(None, 2) for line in out.splitlines()] == [
+        [one.name, one.group, one.summary] for one in FAULTS.values()
+    ]
+
+
+async def test_faults_are_grouped_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "inference_async", "faults"),
+        stdin=DEVNULL,
+        stdout=theirs,
+        stderr=PIPE,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends on Linux
+        while piece := await asyncio.to_thread(os.read, ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    lines = [line.rstrip() for line in re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode().splitlines()]
+    assert [line for line in lines if line in GROUPS.values()] == list(GROUPS.values())
+    assert "  gzip-corrupt                gzip that breaks off into garbage" in lines
+    assert "--fault gzip+cut-in-chunk" in lines[-1]
+
+
 async def test_serve_with_a_script_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "script.json"
     path.write_text('{"rules": [{"answer": {"content": "from the script"}}]}')
@@ -264,7 +321,9 @@ async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
     assert err.startswith(f"error: '{path}': got what is no script: Expected `array`, got `int` - at `$.rules`")
 
 
-@pytest.mark.parametrize("args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("doctor", "-h"), ("--version",)])
+@pytest.mark.parametrize(
+    "args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("doctor", "-h"), ("faults", "-h"), ("--version",)]
+)
 async def test_help(args: tuple[str, ...]) -> None:
     code, out, err = await run(*args)
     assert (code, err) == (0, "")

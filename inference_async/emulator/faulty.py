@@ -1,0 +1,316 @@
+"""The server behind the faults: HTTP/1.1 by hand on asyncio's streams, since no HTTP library would write such bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import struct
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Final, Self, cast
+
+import msgspec
+
+from ..errors import ConfigurationError
+from .behaviour import End, Fault, spoken
+from .bodies import BIG, Asked
+from .faults import fault
+
+__all__ = ["FaultServer", "refusing"]
+
+_MOST_HEAD: Final = 1024 * 1024
+_NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+_CLIENT_HELLO: Final = b"\x16"
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class FaultServer:
+    """A server on loopback that misbehaves as it is told: the n-th request gets the n-th fault, the last one repeats.
+
+    ::
+
+        async with FaultServer("status-503", "gzip+cut-in-chunk", "fine") as server:
+            async with InferenceClient(server.url, model="any") as client:
+                ...
+
+    It answers on every path, to every method, whatever the credential: a short chat answer, as a stream if the body of
+    the request has ``"stream": true``, with what the fault makes of it. Reached by ``https://`` without `tls` it is a
+    port that speaks no TLS, and with the fault ``mute`` one that never speaks.
+
+    Requests that a fault closes the connection on, where it answered an earlier one, take no turn.
+
+    Args:
+        faults: names, such as ``"bom"`` or ``"gzip+cut-in-chunk"``, or values; ``"fine"`` is the good answer, and what
+            comes if there are none.
+        port: where it listens; 0 takes a free port.
+        tls: speak TLS, as this context says.
+        pause: seconds between the bytes or pieces of what comes slowly.
+        target: where redirects to another origin lead.
+        log: told in one line of each request.
+
+    Attributes:
+        requests: what was asked, in order.
+        connections: how many connections were accepted.
+        open: how many of them are open now.
+
+    Raises:
+        ConfigurationError: there is no such fault.
+    """
+
+    def __init__(
+        self,
+        *faults: Fault | str,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        pause: float = 0.2,
+        target: str = "http://elsewhere.invalid/",
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.requests: list[Asked] = []
+        self.connections = 0
+        self._faults = [fault(given) if isinstance(given, str) else given for given in faults or ("fine",)]
+        self._turn = 0
+        self._port = port
+        self._tls = tls
+        self._pause = pause
+        self._target = target
+        self._log = log
+        self._server: asyncio.Server | None = None
+        self._attended: dict[asyncio.Task[None], _Connection] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigurationError: the port is taken, or not to be had.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                partial(_Connection, self._accept), "127.0.0.1", self._port, ssl=self._tls
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            raise ConfigurationError(
+                f"port {self._port} cannot be listened on: {reason}; port 0 takes one that is free"
+            ) from None
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def aclose(self) -> None:
+        """Stop listening, and end every connection."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for connection in self._attended.values():
+            connection.leave()
+        await self._idle.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._port}"
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._attended)
+
+    async def all_closed(self) -> None:
+        """Wait until no connection is open. Cancelling it changes nothing."""
+        await self._idle.wait()
+
+    def _accept(self, connection: _Connection) -> None:
+        self.connections += 1
+        self._idle.clear()
+        task = asyncio.get_running_loop().create_task(self._attend(connection))
+        self._attended[task] = connection
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._attended[task]
+        if not self._attended:
+            self._idle.set()
+
+    async def _attend(self, connection: _Connection) -> None:
+        serving = asyncio.ensure_future(self._serve(connection))
+        try:
+            await asyncio.wait((serving, connection.left), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            serving.cancel()
+            await asyncio.wait((serving,))
+            await connection.close()
+        error = None if serving.cancelled() else serving.exception()
+        if error is not None and not isinstance(error, OSError | EOFError):  # which say that the client has gone
+            raise error
+
+    @property
+    def _next(self) -> Fault:
+        return self._faults[min(self._turn, len(self._faults) - 1)]
+
+    async def _serve(self, connection: _Connection) -> None:
+        first = self._next
+        if first.ahead:
+            await connection.send(first.ahead)
+        if first.reads == "nothing":
+            self._turn += 1
+            await connection.end(await self._speak(connection, first, Asked(at=time.time(), target=self._target)))
+            return
+        then: End = "keep"
+        while then == "keep":
+            then = await self._exchange(connection)
+        if then in ("fin-on-request", "rst-on-request"):
+            self._note(await connection.head(), "closes")
+            then = "fin" if then == "fin-on-request" else "rst"
+        await connection.end(then)
+
+    async def _exchange(self, connection: _Connection) -> End:
+        """Read a request, and answer it as is its turn."""
+        try:
+            asked = await connection.head()
+            taken = self._next
+            self._turn += 1
+            if taken.reads == "request":
+                asked = msgspec.structs.replace(asked, body=await connection.body(asked.headers))
+        except (ValueError, asyncio.LimitOverrunError):
+            await connection.send(_BAD_REQUEST)
+            return "fin"
+        asked = msgspec.structs.replace(asked, at=time.time(), target=self._target)
+        self._note(asked, taken.name)
+        then = await self._speak(connection, taken, asked)
+        return "fin" if then == "keep" and asked.headers.get("connection", "").lower() == "close" else then
+
+    async def _speak(self, connection: _Connection, fault: Fault, asked: Asked) -> End:
+        answer = spoken(fault, asked)
+        for piece in answer.pieces:
+            if piece is None:
+                await asyncio.sleep(self._pause)
+            else:
+                await connection.send(piece)
+        return answer.then
+
+    def _note(self, asked: Asked, what: str) -> None:
+        self.requests.append(asked)
+        if self._log is not None:
+            self._log(f"{what} {asked.method} {asked.path}")
+
+
+class _Connection(asyncio.StreamReaderProtocol):
+    """One connection, and how it ends.
+
+    Attributes:
+        left: done when the client has closed its side, or is taken to have.
+    """
+
+    def __init__(self, accept: Callable[[_Connection], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._reader = asyncio.StreamReader(limit=_MOST_HEAD, loop=loop)
+        super().__init__(self._reader, loop=loop)
+        self._accept = accept
+        self._lost = loop.create_future()
+        self.left: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wire = cast("asyncio.Transport", transport)
+        self._wire.set_write_buffer_limits(high=1, low=0)  # so that to send is to wait for the network
+        self._writer = asyncio.StreamWriter(self._wire, self, self._reader, asyncio.get_running_loop())
+        self._accept(self)
+
+    def eof_received(self) -> bool | None:
+        _settle(self.left)
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _settle(self.left)
+        _settle(self._lost)
+        super().connection_lost(exc)
+
+    async def head(self) -> Asked:
+        """The head of the next request.
+
+        Raises:
+            ValueError: it is none.
+        """
+        first = await self._reader.readexactly(1)
+        if first == _CLIENT_HELLO:
+            raise ValueError("got TLS")
+        request, *lines = (first + await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = request.split(" ", 2)
+        fields = (line.partition(":") for line in lines if line)
+        return Asked(method=method, path=path, headers={name.lower(): value.strip() for name, _, value in fields})
+
+    async def body(self, headers: Mapping[str, str]) -> bytes:
+        """The body of a request with these headers.
+
+        Raises:
+            ValueError: its framing is wrong.
+        """
+        if headers.get("expect", "").lower() == "100-continue":
+            await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return await self._reader.readexactly(int(headers.get("content-length", 0)))
+        body = b""
+        while size := int((await self._reader.readline()).partition(b";")[0], 16):
+            body += await self._reader.readexactly(size)
+            await self._reader.readline()
+        while await self._reader.readline() != b"\r\n":
+            pass  # a trailer
+        return body
+
+    async def send(self, piece: bytes) -> None:
+        """Send bytes; return when the network has taken them."""
+        self._writer.write(piece)
+        await self._writer.drain()
+        await asyncio.sleep(0)  # what never has to wait for the network must still let others work
+
+    async def end(self, then: End) -> None:
+        """End it so; return when the client has closed its side too."""
+        if then == "rst":
+            if (connected := self._wire.get_extra_info("socket")) is not None:
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+            self._wire.abort()
+            return
+        if then == "fin" and self._wire.can_write_eof():
+            self._wire.write_eof()
+        elif then == "fin":
+            self._wire.close()
+        while await self._reader.read(BIG):  # so that its end is seen; and bytes unread would make an RST of a FIN
+            pass
+
+    def leave(self) -> None:
+        """Take the client to have gone."""
+        _settle(self.left)
+
+    async def close(self) -> None:
+        """Close it; return when its socket is closed."""
+        self._wire.abort()
+        await self._lost
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@asynccontextmanager
+async def refusing() -> AsyncGenerator[str, None]:
+    """The address of a port on loopback that refuses connections, and that nobody else can take meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
