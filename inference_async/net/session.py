@@ -33,6 +33,7 @@ from ..wire.response import (
     meta_from,
     model_info_from,
     not_an_answer,
+    redact,
 )
 from .auth import Authoriser
 from .together import until_done
@@ -223,7 +224,9 @@ class Session:
             reply = await self._transport.send(sent, connect_timeout=timeouts.connect)
             elapsed = asyncio.get_running_loop().time() - deadlines.started
             if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
-                meta = meta_from(reply.status, reply.headers, client_request_id, elapsed)
+                # Errors hold them too, under `.partial`.
+                headers = {name: redact(value, secrets) for name, value in reply.headers.items()}
+                meta = meta_from(reply.status, headers, client_request_id, elapsed)
                 return Exchange(reply, meta, call.url, secrets)
             try:
                 body, _ = await _read_up_to(reply, limits.max_error_body_bytes)
