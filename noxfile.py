@@ -2,6 +2,8 @@
 
 import nox
 
+LOCK = ".ci/requirements.txt"
+
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "typing"]
 
@@ -23,7 +25,7 @@ def oldest(session: nox.Session) -> None:
     """The test suite with the oldest dependencies that are supported."""
     _install(session, "test")
     session.install(
-        "-q", "aiohttp==3.13.3", "anyio==4.9", "azure-identity==1.21", "msgspec==0.20", "click==8.1", "rich==13"
+        "-q", "aiohttp==3.14.4", "anyio==4.9", "azure-identity==1.21", "msgspec==0.20", "click==8.1", "rich==13"
     )
     session.run("python", "-m", "pytest", "-q", *session.posargs)
 
@@ -49,3 +51,22 @@ def peers(session: nox.Session) -> None:
     """Other clients read the emulator as ours does."""
     _install(session, "peers")
     session.run("python", "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib -p no:anyio", "tests/peers")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write the lock of CI anew, with the newest releases that the bounds allow; `nox -s lock -- NAME` moves one."""
+    session.install("-q", "uv")
+    upgrade = [f"--upgrade-package={name}" for name in session.posargs] or ["--upgrade"]
+    session.run(
+        "uv", "pip", "compile", "-q", "pyproject.toml", "--universal", "--python-version=3.11", "--no-config",
+        "--extra=cli", "--group=locked", "--generate-hashes", "--no-annotate", *upgrade,
+        "--custom-compile-command=nox -s lock", f"--output-file={LOCK}",
+    )  # fmt: skip
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what the lock names. It asks pypi.org, and fails where that does not answer for each."""
+    session.install("-q", "pip-audit>=2.10")
+    session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "--requirement", LOCK, *session.posargs)

@@ -41,6 +41,7 @@ from .wire.embeddings import MAX_INPUTS, arranged, embedding_calls, image_embedd
 from .wire.endpoints import Dialect, Endpoint, variables_of
 from .wire.request import (
     Call,
+    Secret,
     chat_call,
     checked_extra,
     checked_headers,
@@ -132,6 +133,8 @@ class InferenceClient:
         transport: Transport | None = None,
         **unknown: Never,
     ) -> None:
+        if isinstance(credential, str):
+            credential = Secret(credential)  # for the locals of the frames of what is raised from here on
         refuse_unknown(unknown)
         if isinstance(credential, str) and credential.startswith(("https://", "http://")):
             raise ConfigurationError("got a URL as the credential; are endpoint and credential in each other's place?")
@@ -773,6 +776,8 @@ class InferenceClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_options"):  # a reporter shows the locals of a constructor that has refused its arguments
+            return f"<{type(self).__name__}, never made>"
         return f"<{type(self).__name__} {self._endpoint.dialect} {self._endpoint.base} model={self._options.model!r}>"
 
     def _call(

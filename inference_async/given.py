@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Never, cast
 
 import msgspec
 
@@ -125,8 +125,8 @@ def understood(
     if isinstance(endpoint, Endpoint):
         if (dialect, api_version, key_header) != (None, UNSET, None):
             raise ConfigurationError("got an Endpoint, and beside it dialect=, api_version= or key_header=")
-        return endpoint, settings_for(endpoint, os.environ)
-    settings = settings_from(os.environ)
+        return endpoint, _masked(settings_for(endpoint, os.environ))
+    settings = _masked(settings_from(os.environ))
     url = settings.endpoint if endpoint is None else endpoint
     if url is None:
         raise ConfigurationError(
@@ -134,7 +134,12 @@ def understood(
             + ", ".join(ENDPOINT_VARIABLES)
         )
     parsed = Endpoint.parse(url, dialect=dialect, api_version=api_version, key_header=key_header)
-    return parsed, settings if endpoint is None else settings_for(parsed, os.environ)
+    return parsed, settings if endpoint is None else _masked(settings_for(parsed, os.environ))
+
+
+def _masked(settings: Settings) -> Settings:
+    credential, token = (None if value is None else Secret(value) for value in (settings.credential, settings.token))
+    return settings._replace(credential=credential, token=token)
 
 
 INSECURE: Final = (
@@ -156,12 +161,16 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 }
 
 
-def refuse_unknown(unknown: Mapping[str, object]) -> None:
+def refuse_unknown(unknown: dict[str, Never]) -> None:
     """Refuse keywords that the client does not know, and say what is meant by those of other clients.
+
+    The dict is emptied: it is a local of the frame that the error goes through, and one of its values may be a key.
 
     Raises:
         UnknownOptionError: there is one.
     """
-    for name in unknown:
+    names = list(unknown)
+    unknown.clear()
+    for name in names:
         hint = _ELSEWHERE.get(name, "options of a request go in complete() and stream(), or in defaults={...}")
         raise UnknownOptionError(f"got an unknown option {name!r} for the client: {hint}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -42,6 +42,7 @@ from ..wire.response import (
     meta_from,
     model_info_from,
     not_an_answer,
+    redact,
 )
 from .auth import Authoriser
 from .threads import in_thread
@@ -376,7 +377,8 @@ class Session:
         reply = await self._transport.send(sent, connect_timeout=trip.terms.timeouts.connect)
         if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
             elapsed = asyncio.get_running_loop().time() - trip.clock.started
-            meta = meta_from(reply.status, reply.headers, trip.client_request_id, elapsed)
+            headers = _masked(reply.headers, secrets)  # errors hold them too, under `.partial`
+            meta = meta_from(reply.status, headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
             return Exchange(reply, meta, call.url, secrets, place)
         try:
@@ -448,6 +450,13 @@ class Session:
 
 def _brings_credential(call: Call) -> bool:
     return any(isinstance(value, Secret) for value in call.headers.values())
+
+
+def _masked(headers: Mapping[str, str], secrets: tuple[str, ...]) -> Mapping[str, str]:
+    joined = "\n".join(headers.values())
+    if redact(joined, secrets) == joined:
+        return headers
+    return {name: redact(value, secrets) for name, value in headers.items()}
 
 
 async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:

@@ -66,15 +66,20 @@ async def in_thread(
     """
     work = _Work(function, ended or _nothing)
     try:
-        result = await anyio.to_thread.run_sync(work.run, abandon_on_cancel=True, limiter=limiter)
+        await anyio.to_thread.run_sync(work.run, abandon_on_cancel=True, limiter=limiter)
     except asyncio.CancelledError:
         work.give_up()
         raise
+    result = work.take()
     return await result if inspect.isawaitable(result) else result
 
 
 class _Work:
-    """A function on its way through a thread, which the loop may give up at any moment."""
+    """A function on its way through a thread, which the loop may give up at any moment.
+
+    What comes of it is fetched by `take`: what a thread returns is an argument of a callback of the loop's, and asyncio
+    logs those in its debug mode, where a token has no business.
+    """
 
     def __init__(self, function: Callable[[], Any], ended: Callable[[], None]) -> None:
         self._function = function
@@ -83,18 +88,31 @@ class _Work:
         self._begun = False
         self._given_up = False
         self._results: list[Any] = []
+        self._error: Exception | None = None
 
-    def run(self) -> Any:
+    def run(self) -> None:
         with self._lock:
             if self._given_up:
-                return None
+                return
             self._begun = True
         try:
             result = self._function()
+        except Exception as error:
+            self._error = error
+            return
         finally:
             self._ended()
         self._keep(result)
-        return result
+
+    def take(self) -> Any:
+        """What the function returned, or raises what it raised; once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._results.pop()
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame
 
     def _keep(self, result: Any) -> None:
         with self._lock:
