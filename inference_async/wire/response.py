@@ -60,7 +60,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 _MAX_NAME: Final = 200
 _MAX_PAGE: Final = 8 * 1024
 _MAX_BODY: Final = 64 * 1024
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# What moves a terminal's cursor, ends a line, or turns the direction of what follows.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
