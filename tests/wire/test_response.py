@@ -1123,7 +1123,11 @@ def test_only_the_head_of_an_error_is_read(monkeypatch: pytest.MonkeyPatch) -> N
 # ---------------------------------------------------------------------------------------------------------------------
 # Secrets
 
-KEYS: Final = ("0123456789abcdef0123456789ABCDEF", "eyJ0eXAi.eyJhdWQi-_x/y+z==" + "Zm9v" * 300, 'pa"ss\\w/ö+rd%41 🙂')
+KEYS: Final = (
+    "0123456789abcdef0123456789ABCDEF",
+    "eyJ0eXAi.eyJhdWQi-_x/y+z==" + "Zm9v" * 300,
+    'pa"ss\\w/ö+rd%41 \f\t🙂',
+)
 
 
 def unicode_escaped(text: str) -> str:
