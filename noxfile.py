@@ -30,6 +30,15 @@ def oldest(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *session.posargs)
 
 
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Each fuzz target for 60 seconds, or for the seconds given: `nox -s fuzz -- 600`."""
+    _install(session, "fuzz")
+    seconds = session.posargs[0] if session.posargs else "60"
+    for target in ("sse", "chunks", "accumulate", "response", "errors", "codec"):
+        session.run("python", "-m", "tests.fuzz", target, "--seconds", seconds)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, and what usually goes wrong."""

@@ -13,6 +13,7 @@ weighed as it comes, about as much as it takes in memory.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import count, groupby
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ __all__ = ["Accumulator", "name_calls"]
 
 _PIECE: Final = 64  # bytes that any object takes, and a piece of text in a list
 _CALL: Final = 1024  # a tool call, and a choice, with all their empty lists
+_NUMBERS: Final = frozenset({int, float})
 _TOKEN: Final = 256  # a token with its probability
 
 
@@ -551,18 +553,24 @@ def _weight(value: Any) -> int:
     """How many bytes a JSON value takes, about."""
     if isinstance(value, str):
         return len(value) + _PIECE
-    weight = 0
+    weight = _PIECE
     left: list[Any] = [value]
     while left:
         value = left.pop()
-        weight += _PIECE
-        if isinstance(value, str):
-            weight += len(value)
-        elif is_object(value):
+        items: Collection[Any] = ()
+        if is_object(value):
+            items = value.values()
             weight += sum(map(len, value)) + _PIECE * len(value)
-            left.extend(value.values())
+        elif is_array(value) and not _NUMBERS.issuperset(map(type, value)):
+            items = value
         elif is_array(value):
-            left.extend(value)
+            weight += _PIECE * len(value)
+        weight += _PIECE * len(items)
+        for item in items:
+            if isinstance(item, str):
+                weight += len(item)
+            elif item and isinstance(item, dict | list):
+                left.append(item)
     return weight
 
 

@@ -31,6 +31,7 @@ from .codec import (
     decode_json,
     encode,
     lenient,
+    with_replacements,
     without_halves,
 )
 from .response import describe_error, excerpt, head_of
@@ -116,7 +117,7 @@ class ChunkDecoder:
             items.append(self._over_a_bound(error, event))
             return
         except UnicodeDecodeError:
-            objects, rest = _decode_glued(event.text.strip().encode())  # replaced, as the standard says
+            objects, rest = _decode_glued(with_replacements(data))
         except DecodeFailure:
             objects, rest = _decode_glued(data)
         for obj in objects:

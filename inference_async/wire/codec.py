@@ -21,7 +21,8 @@ text is large the number of values too. The usual chunk pays for one search for 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate
 from types import NoneType, UnionType
@@ -47,6 +48,7 @@ __all__ = [
     "encode",
     "lenient",
     "plain",
+    "with_replacements",
     "without_halves",
 ]
 
@@ -124,12 +126,8 @@ def _scan(data: bytes, max_values: int | None) -> None:
     Up to the first byte that cannot be JSON it is exact, and no decoder reads on from there.
     """
     depth = eighths = inside = 0
-    rest = b""  # a backslash whose second half is in the next piece
-    for start in range(0, len(data), _SCANNED_AT_ONCE):
-        piece = rest + data[start : start + _SCANNED_AT_ONCE]
-        rest = b"\\" * ((len(piece) - len(piece.rstrip(b"\\"))) % 2)
-        piece = piece[: len(piece) - len(rest)].replace(b"\\\\", b"").replace(b'\\"', b"")
-        spans = piece.split(b'"')
+    for piece in _pieces(data):
+        spans = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
         outside = b"".join(spans[inside::2])
         inside = (inside + len(spans) - 1) % 2
         brackets = outside.translate(_BRACKETS, _ALL_ELSE)
@@ -140,6 +138,18 @@ def _scan(data: bytes, max_values: int | None) -> None:
         eighths += 8 * opened + 4 * (len(spans) - 1) + outside.count(b",")
         if max_values is not None and eighths > 8 * max_values:
             raise BoundError(f"over {max_values:,} values")
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The text in pieces that part no backslash from what it escapes."""
+    rest = b""
+    for start in range(0, len(data), _SCANNED_AT_ONCE):
+        piece = rest + data[start : start + _SCANNED_AT_ONCE]
+        is_open = (len(piece) - len(piece.rstrip(b"\\"))) % 2
+        rest = b"\\" * is_open
+        yield piece[: len(piece) - is_open]
+    if rest:
+        yield rest
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -196,17 +206,35 @@ def decode_checked(data: bytes | memoryview) -> Any:
     return _decode_any(data)
 
 
-# A pair, half a pair, any other escape.
+# Where no backslash is escaped: the first half of a pair without the second, and the other way round.
 _HALF: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
+_BETWEEN: Final = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u|\\u(?![dD][c-fC-F])")
 
 
 def without_halves(data: bytes) -> bytes:
     """The same JSON with a replacement character for each half of a surrogate pair."""
-    if b"\\u" not in data:
+    if b"\\u" not in data or b"\0" in data:
         return data
-    return _HALF.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+    # An escaped backslash becomes what JSON cannot hold, so that each one left begins an escape.
+    data = b"".join([piece.replace(b"\\\\", b"\0\0") for piece in _pieces(data)])
+    pieces: list[bytes] = []
+    start = 0
+    while start < len(data):
+        cut = _BETWEEN.search(data, start + _SCANNED_AT_ONCE)
+        end = cut.start() if cut else len(data)
+        pieces.append(_HALF.sub(rb"\\ufffd", data[start:end]).replace(b"\0\0", b"\\\\"))
+        start = end
+    return b"".join(pieces)
+
+
+def with_replacements(data: bytes) -> bytes:
+    """The same text in UTF-8 without what is no UTF-8, replaced as the standard says."""
+    decoder = getincrementaldecoder("utf-8")("replace")
+    pieces = [decoder.decode(piece).encode() for piece in _pieces(data)]
+    return b"".join(pieces) + decoder.decode(b"", final=True).encode()
 
 
 def lenient(obj: Any, cls: type[T]) -> T:

@@ -55,12 +55,14 @@ _SHORTEST_SECRET: Final = 6  # what is shorter stands in ordinary words too, and
 _HEAD: Final = 16
 _USUAL: Final = re.compile(r"[A-Za-z0-9+/=._~-]*")
 _ANY_USUAL: Final = r"(?:[A-Za-z0-9+/=._~-]|\\{1,3}(?:u[0-9a-fA-F]{4}|[A-Za-z0-9+/=._~-])|%(?:25)?[0-9a-fA-F]{2})"
+_SHORT_ESCAPES: Final[Mapping[str, str]] = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _LONGEST_FORM: Final = 12  # characters that an escaped character of a secret may take: a surrogate pair
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_NAME: Final = 200
 _MAX_PAGE: Final = 8 * 1024
 _MAX_BODY: Final = 64 * 1024
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# What moves a terminal's cursor, ends a line, or turns the direction of what follows.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -576,7 +578,8 @@ def _escaped(char: str) -> str:
     in_json = r"\\{1,3}".join(f"u{unit}" for unit in units)
     in_address = "".join(f"%(?:25)?{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
     either = {"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char))  # base64 has two alphabets
-    return rf"(?:{either}|\\{{1,3}}(?:{either}|(?i:{in_json}))|(?i:{in_address}))"
+    short = _SHORT_ESCAPES.get(char, either)
+    return rf"(?:{either}|\\{{1,3}}(?:{short}|{either}|(?i:{in_json}))|(?i:{in_address}))"
 
 
 def _clean(text: str, limit: int) -> str:

@@ -112,7 +112,7 @@ class EventDecoder:
                 raise self._too_large()
             return []
         if self._line:
-            data = bytes(self._line) + data
+            data = b"".join((self._line, data))  # in one copy, which of a large event is felt
             self._line.clear()
         events: list[ServerSentEvent] = []
         if data.startswith(b"data: ") and self._at_block_start() and b"\r" not in data:
@@ -156,9 +156,12 @@ class EventDecoder:
         end = data.rfind(b"\n\n")
         if end < 0:
             return data
-        pieces = data[6:end].split(b"\n\ndata: ")
-        if data.count(b"\n", 0, end) != 2 * (len(pieces) - 1):
-            return data
+        if data.find(b"\n") == end:  # one event: the usual read, and the one whose size is felt
+            pieces = [data[6:end]]
+        else:
+            pieces = data[6:end].split(b"\n\ndata: ")
+            if data.count(b"\n", 0, end) != 2 * (len(pieces) - 1):
+                return data
         if len(data) > self._max and max(map(len, pieces)) + 6 > self._max:
             return data
         last_id = self.last_event_id

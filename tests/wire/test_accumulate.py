@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_async.errors import StreamError
+from inference_async.policy.limits import Limits
 from inference_async.types import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -33,8 +35,8 @@ def chunk(obj: dict[str, Any]) -> ChatCompletionChunk:
     return lenient(decode_json(json.dumps(obj).encode()), ChatCompletionChunk)
 
 
-def fold(objects: Iterable[dict[str, Any]]) -> Accumulator:
-    whole = Accumulator()
+def fold(objects: Iterable[dict[str, Any]], **limits: int) -> Accumulator:
+    whole = Accumulator(limits=Limits(**limits))
     for obj in objects:
         whole.add(chunk(obj))
     return whole
@@ -1164,3 +1166,87 @@ def test_a_late_cut_in_any_spelling(reason: str) -> None:
     assert whole.retract_from == 2
     assert whole.completion.choices[0].retract_from == 2
     assert whole.completion.finish_reason == reason, "as the host spells it"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bounds
+
+
+def choice(index: int = 0, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta}]}
+
+
+def test_choices_are_bounded() -> None:
+    assert len(fold([choice(index, content="a") for index in range(3)] * 2, max_choices=3).completion.choices) == 3
+    with pytest.raises(StreamError, match=r"^the stream holds over 3 choices; raise max_choices"):
+        fold([choice(index) for index in range(4)], max_choices=3)
+
+
+@pytest.mark.parametrize("by", ["index", "id"])
+def test_tool_calls_of_a_choice_are_bounded(by: str) -> None:
+    def call(number: int) -> dict[str, Any]:
+        return {"index": number} if by == "index" else {"id": f"c{number}"}
+
+    calls = [choice(index, tool_calls=[call(number)]) for index in range(2) for number in range(3)] * 2
+    assert len(fold(calls, max_tool_calls=3).completion.choices[1].message.tool_calls) == 3
+    with pytest.raises(StreamError, match=r"^the stream holds over 3 tool calls of one choice; raise max_tool_calls"):
+        fold([choice(tool_calls=[call(number) for number in range(4)])], max_tool_calls=3)
+
+
+LONG: Final = "x" * 100
+ENDLESS: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
+    "text": lambda _: choice(content=LONG),
+    "parts": lambda _: choice(content=[{"type": "text", "text": LONG}]),
+    "refusal": lambda _: choice(refusal=LONG),
+    "reasoning": lambda _: choice(reasoning_content=LONG),
+    "raw reasoning": lambda _: choice(reasoning=LONG),
+    "reasoning details": lambda _: choice(reasoning_details=[{"text": LONG}]),
+    "arguments": lambda _: choice(tool_calls=[{"index": 0, "function": {"arguments": LONG}}]),
+    "calls": lambda n: choice(tool_calls=[{"index": n}]),
+    "names": lambda n: choice(tool_calls=[{"index": n, "id": LONG, "function": {"name": LONG}}]),
+    "fields of a call": lambda n: choice(tool_calls=[{"index": 0, f"x{n}": LONG}]),
+    "fields of a function": lambda n: choice(tool_calls=[{"index": 0, "function": {f"x{n}": LONG}}]),
+    "function call": lambda _: choice(function_call={"arguments": LONG}),
+    "fields of a function call": lambda n: choice(function_call={f"x{n}": LONG}),
+    "audio": lambda _: choice(audio={"data": LONG}),
+    "annotations": lambda _: choice(annotations=[{"url": LONG}]),
+    "numbers": lambda _: choice(annotations=[[1, 2.5] * 5]),
+    "log probabilities": lambda _: {
+        "choices": [{"logprobs": {"content": [{"token": "a", "logprob": -1.0, "top_logprobs": [{"token": "b"}]}]}}]
+    },
+    "filter results": lambda n: {"choices": [{"content_filter_results": {f"x{n}": {"detail": LONG}}}]},
+    "unknown fields": lambda n: {"choices": [], f"x{n}": LONG},
+    "unknown fields of a choice": lambda n: {"choices": [{f"x{n}": LONG}]},
+    "unknown fields of a delta": lambda n: {"choices": [{"delta": {f"x{n}": [LONG]}}]},
+    "choices": lambda n: choice(n),
+}
+
+
+@pytest.mark.parametrize("endless", ENDLESS.values(), ids=ENDLESS)
+def test_what_a_stream_may_fill_is_bounded(endless: Callable[[int], dict[str, Any]]) -> None:
+    fold((endless(n) for n in range(10)), max_body_bytes=20_000, max_choices=10**6, max_tool_calls=10**6)
+    with pytest.raises(StreamError, match=r"^the streamed answer takes over 20,000 bytes; raise max_body_bytes"):
+        fold((endless(n) for n in range(300)), max_body_bytes=20_000, max_choices=10**6, max_tool_calls=10**6)
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        {"choices": [], "obfuscation": LONG},
+        {"choices": [{"index": 0, "delta": {"x": {"y": [LONG]}}, "finish_reason": None}], "usage": {"x": LONG}},
+        {"choices": [{"index": 0, "content_filter_results": {"hate": {"filtered": False}}}]},
+        choice(role="assistant"),
+        choice(content=""),
+    ],
+    ids=["padding", "the last stays", "filter results", "role", "empty"],
+)
+def test_what_is_not_kept_is_not_weighed(obj: dict[str, Any]) -> None:
+    fold([obj] * 500, max_body_bytes=20_000)
+
+
+def test_what_came_before_a_bound_is_kept() -> None:
+    whole = Accumulator(limits=Limits(max_choices=1))
+    whole.add(chunk(choice(content="a")))
+    with pytest.raises(StreamError):
+        whole.add(chunk(choice(1, content="b")))
+    assert whole.completion.text == "a"

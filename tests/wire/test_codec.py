@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from inference_async.policy.limits import DEFAULT_LIMITS
 from inference_async.types import (
     AssistantMessage,
     ChatCompletion,
@@ -27,13 +30,19 @@ from inference_async.types import (
 )
 from inference_async.types.base import EXTRA
 from inference_async.wire.codec import (
+    LARGE,
+    BoundError,
     DecodeFailure,
+    check_json,
     decode_chunk,
     decode_completion,
+    decode_embeddings,
     decode_json,
     encode,
     lenient,
     plain,
+    with_replacements,
+    without_halves,
 )
 
 USAGE: Final[dict[str, Any]] = {
@@ -664,3 +673,125 @@ def test_log_probabilities_without_end_are_set_aside_as_a_whole() -> None:
     assert choice.message.content == "hi"
     assert choice.logprobs is None
     assert choice.extra["logprobs"] == {"content": rows}, "as it was sent"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Before decoding
+
+
+def depth_of(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, value.values()), default=0)
+    return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+
+
+def nested(levels: int, opened: str = "[", closed: str = "]") -> bytes:
+    units = levels // len(closed)
+    return (opened * units + "1" + closed * units).encode()
+
+
+@pytest.mark.parametrize("around", [b"", b" " * 70_000, b" " * LARGE], ids=["small", "pieces", "large"])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}"), ('{"[{":[', "]}"), ('{"\\"":[', "]}")])
+def test_64_levels_are_read_and_65_are_not(opened: str, closed: str, around: bytes) -> None:
+    assert depth_of(decode_json(around + nested(64, opened, closed))) == 64
+    deeper = nested(66, opened, closed)
+    for too_deep in (deeper, deeper.rstrip(b"]}"), b"[" + nested(64, opened, closed)):
+        with pytest.raises(BoundError, match="over 64 levels"):
+            decode_json(around + too_deep)
+
+
+@pytest.mark.parametrize("decode", [decode_chunk, decode_completion, decode_embeddings, decode_json])
+@pytest.mark.parametrize("levels", [65, 66, 128, 1000, 100_000])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"":', "}"), (' [ {"":', "}]")])
+def test_no_way_in_takes_more(decode: Any, levels: int, opened: str, closed: str) -> None:
+    deep = nested(levels + 1, opened, closed)
+    for data in (deep, b'{"choices":[{"delta":{"content":' + deep + b"}}]}", b'{"x":' + deep + b"}"):
+        with pytest.raises(BoundError):
+            decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'"' + b"[" * 1000 + b'"',
+        b'"\\"' + b"[" * 1000 + b'"',
+        b'"\\\\\\"' + b"{" * 1000 + b'"',
+        b'{"' + b"[" * 1000 + b'":"' + b"\\\\" * 500 + b'"}',
+        b"[" + b",".join([b"[]"] * 1000) + b"]",
+    ],
+    ids=["string", "after a quote", "after a backslash", "key", "side by side"],
+)
+def test_brackets_that_nest_nothing(data: bytes) -> None:
+    assert decode_json(data) == json.loads(data)
+
+
+JSON: Final = st.recursive(
+    st.text('[]{}",:\\aé', max_size=6) | st.integers(0, 9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[{"\\', max_size=3), inner, max_size=3),
+    max_leaves=30,
+)
+
+
+@given(value=JSON, piece=st.integers(1, 9), deepest=st.integers(1, 6))
+def test_the_scan_finds_the_depth_wherever_it_is_cut(value: Any, piece: int, deepest: int) -> None:
+    data = json.dumps(value, ensure_ascii=False).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inference_async.wire.codec._SCANNED_AT_ONCE", piece)
+        patch.setattr("inference_async.wire.codec.MAX_DEPTH", deepest)
+        patch.setattr("inference_async.wire.codec.LARGE", 0)
+        try:
+            check_json(data)
+        except BoundError:
+            assert depth_of(value) > deepest
+        else:
+            assert depth_of(value) <= deepest
+
+
+@pytest.mark.parametrize(
+    ("unit", "weight"), [(b"[],", 1.125), (b"{},", 1.125), (b'"s",', 1.125), (b"12,", 0.125), (b'{"a":"b"},', 3.125)]
+)
+def test_the_values_of_a_large_text_are_counted(unit: bytes, weight: float) -> None:
+    count = LARGE // len(unit) + 1
+    data = b"[" + unit * count + b"0]"
+    decode_json(data, int(1 + weight * count) + 1)
+    with pytest.raises(BoundError, match=r"over [\d,]+ values"):
+        decode_json(data, int(1 + weight * count) - 1)
+    decode_json(data[: LARGE // 2].rpartition(b",")[0] + b"]", 1)  # of a small one they are not
+
+
+def test_a_large_answer_is_within_the_bounds() -> None:
+    vector = b"[" + b",".join([b"0.012345"] * 3072) + b"]"
+    rows = [b'{"object":"embedding","index":%d,"embedding":%s}' % (index, vector) for index in range(20)]
+    data = b'{"object":"list","data":[' + b",".join(rows) + b"]}"
+    assert len(decode_embeddings(data, DEFAULT_LIMITS.max_body_values // 100).data) == 20  # of 2,048
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3, 65_533, 65_534, 65_535, 65_536, 131_071])
+@pytest.mark.parametrize(
+    "halves",
+    [r"\ud800", r"\udc00", r"\udbff\udbff\udfff\udfff", r"\uD83D\uDe00", r"\\ud800", r"\\\ud800", r"\ud800\u0041"],
+)
+def test_halves_are_replaced_wherever_they_stand(halves: str, before: int) -> None:
+    data = b'"' + b"x" * before + halves.encode() + b'\\ud800"'
+    expected = json.loads(data).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert json.loads(without_halves(data)) == expected
+    assert decode_json(data) == expected
+
+
+PARTS: Final = st.sampled_from([r"\ud800", r"\udc00", r"\\", r"\n", "ud800", r"\u0041", "é"])
+
+
+@given(st.lists(PARTS, max_size=12), st.integers(1, 9))
+def test_halves_are_replaced_wherever_the_text_is_cut(parts: list[str], piece: int) -> None:
+    data = f'"{"".join(parts)}"'.encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inference_async.wire.codec._SCANNED_AT_ONCE", piece)
+        whole = without_halves(data)
+    assert json.loads(whole) == json.loads(data).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@given(st.binary(max_size=40), st.integers(1, 9))
+def test_bad_utf_8_is_replaced_wherever_the_text_is_cut(data: bytes, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inference_async.wire.codec._SCANNED_AT_ONCE", piece)
+        assert with_replacements(data) == data.decode("utf-8", "replace").encode()

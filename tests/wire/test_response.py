@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
-from collections.abc import Mapping
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_async.errors import (
@@ -25,6 +28,7 @@ from inference_async.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
+from inference_async.policy.limits import Limits
 from inference_async.types import (
     AssistantMessage,
     ChatCompletion,
@@ -43,9 +47,11 @@ from inference_async.wire.response import (
     error_from,
     excerpt,
     filter_error,
+    head_of,
     meta_from,
     model_info_from,
     not_an_answer,
+    redact,
     request_id_of,
     retry_after_of,
 )
@@ -1070,3 +1076,125 @@ def test_a_404_of_an_older_route_points_to_the_newer_one(path: str) -> None:
 def test_a_404_of_the_newer_route_does_not() -> None:
     error = error_from(status=404, headers={}, body=b"{}", url="https://h.example/openai/v1/chat/completions")
     assert "successor" not in str(error)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bounds
+
+
+def test_choices_and_tool_calls_are_bounded() -> None:
+    def body(choices: int, calls: int) -> bytes:
+        message = {"content": "a", "tool_calls": [{"id": f"c{n}", "function": {"name": "f"}} for n in range(calls)]}
+        return as_bytes({"choices": [{"index": n, "message": message} for n in range(choices)]})
+
+    def read(data: bytes) -> ChatCompletion:
+        limits = Limits(max_choices=3, max_tool_calls=2)
+        return completion_from(status=200, headers={}, body=data, url=URL, limits=limits)
+
+    assert len(read(body(3, 2)).choices) == 3
+    with pytest.raises(InvalidResponseError, match=r"with 4 choices \(max_choices is 3\)"):
+        read(body(4, 2))
+    with pytest.raises(InvalidResponseError, match=r"with 3 tool calls \(max_tool_calls is 2\)"):
+        read(body(1, 3))
+
+
+@pytest.mark.parametrize("read", [completion_from, embeddings_from])
+def test_values_of_a_large_body_are_bounded(read: Any) -> None:
+    body = b'{"choices":[],"data":[],"x":[' + b"{}," * 100_000 + b"{}]}"
+    with pytest.raises(InvalidResponseError, match=r"over 1,000 values.*max_body_values") as caught:
+        read(status=200, headers={}, body=body, url=URL, limits=Limits(max_body_values=1000))
+    assert len(str(caught.value)) < 2048
+
+
+def test_only_the_head_of_an_error_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def counted(text: str, secrets: Any) -> str:
+        seen.append(len(text))
+        return redact(text, secrets)
+
+    monkeypatch.setattr("inference_async.wire.response.redact", counted)
+    error = error_from(status=500, headers={}, body=b"sorry " * 1_000_000, url=URL, secrets=("0123456789abcdef",))
+    assert error.body is not None
+    assert len(error.body) <= 65_536
+    assert max(seen) <= 66_000
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Secrets
+
+KEYS: Final = (
+    "0123456789abcdef0123456789ABCDEF",
+    "eyJ0eXAi.eyJhdWQi-_x/y+z==" + "Zm9v" * 300,
+    'pa"ss\\w/ö+rd%41 \f\t🙂',
+)
+
+
+def unicode_escaped(text: str) -> str:
+    units = text.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+WHOLE_FORMS: Final[dict[str, Callable[[str], str]]] = {
+    "plain": str,
+    "JSON": lambda key: json.dumps(key)[1:-1],
+    "JSON, not ASCII": lambda key: json.dumps(key, ensure_ascii=False)[1:-1],
+    "JSON with slashes": lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
+    "JSON, all escaped": unicode_escaped,
+    "JSON, all escaped in capitals": lambda key: unicode_escaped(key).upper().replace("\\U", "\\u"),
+    "percent": lambda key: quote(key, safe=""),
+    "percent, all": lambda key: "".join(f"%{byte:02x}" for byte in key.encode()),
+    "percent twice": lambda key: quote(quote(key, safe=""), safe=""),
+}
+BASE64_FORMS: Final[dict[str, Callable[[str], str]]] = {
+    "base64": lambda key: b64encode(key.encode()).decode(),
+    "base64 for addresses": lambda key: urlsafe_b64encode(key.encode()).decode(),
+    "base64, percent": lambda key: quote(b64encode(key.encode()), safe=""),
+    "base64, slashes escaped": lambda key: b64encode(key.encode()).decode().replace("/", "\\/"),
+    "one before": lambda key: b64encode(b":" + key.encode()).decode(),
+    "two before": lambda key: b64encode(b"u:" + key.encode() + b"@").decode(),
+    "three before": lambda key: urlsafe_b64encode(b"me:" + key.encode() + b"@@").decode(),
+}
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["key", "token", "odd"])
+@pytest.mark.parametrize("form", WHOLE_FORMS.values(), ids=WHOLE_FORMS)
+def test_a_secret_is_masked_whole(form: Callable[[str], str], key: str) -> None:
+    assert redact(f"before {form(key)} after", [key]) == "before [secret] after"
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["key", "token", "odd"])
+@pytest.mark.parametrize("form", BASE64_FORMS.values(), ids=BASE64_FORMS)
+def test_a_secret_is_masked_in_base64(form: Callable[[str], str], key: str) -> None:
+    said = redact(f"before {form(key)} after", [key])
+    # The characters at the two ends hold bits of the neighbours too.
+    assert re.fullmatch(r"before [\w=%-]{0,4}\[secret\][\w=%+/\\-]{0,9} after", said), said
+
+
+def test_json_in_json_is_masked() -> None:
+    key = 'pa"ss/word'
+    assert redact(json.dumps(json.dumps(key)), [key]) == '"\\"[secret]\\""'
+
+
+def test_a_long_secret_takes_no_more_than_its_length() -> None:
+    key = KEYS[1]
+    assert redact(f'{{"token":"{key}","next":"{key}/tail"}}', [key]) == '{"token":"[secret]","next":"[secret]/tail"}'
+
+
+FORMS: Final = st.sampled_from([*WHOLE_FORMS.values(), *BASE64_FORMS.values()])
+
+
+@settings(deadline=None, max_examples=60)  # each compiles a pattern of its own
+@given(key=st.text(st.characters(codec="utf-8"), min_size=6, max_size=40), form=FORMS)
+def test_any_secret_is_masked_in_any_form(key: str, form: Callable[[str], str]) -> None:
+    assert "[secret]" in redact(f"<{form(key)}>", [key])
+    assert key not in redact(f"{key} {key}", [key]) or key in "[secret] [secret]"
+
+
+@settings(deadline=None, max_examples=25)
+@given(before=st.integers(65_300, 66_400), form=st.sampled_from([WHOLE_FORMS["plain"], unicode_escaped]))
+def test_no_part_of_a_secret_is_left_where_the_head_ends(before: int, form: Callable[[str], str]) -> None:
+    key = KEYS[0].replace("x", "_")
+    head = head_of(b"x" * before + form(key).encode() + b"y" * 1000, [key])
+    assert set(head.replace("[secret]", "")) <= {"x", "y"}
+    assert 65_000 < len(head) < 66_500
