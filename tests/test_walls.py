@@ -30,7 +30,13 @@ FLOORS = {
 }
 PURE = ("types", "wire", "policy", "structured")
 DEPENDENCIES = {
-    "aiohttp": {"net/aiohttp.py", "client.py", "emulator/server.py"},  # client.py: in a TYPE_CHECKING block only
+    "aiohttp": {
+        "net/aiohttp.py",
+        "net/connector.py",
+        "net/faults.py",
+        "client.py",
+        "emulator/server.py",
+    },  # client.py: in a TYPE_CHECKING block only
     "yarl": {"net/aiohttp.py"},
     "anyio": {"net/files.py", "net/threads.py"},
     "azure": {"net/auth.py"},  # in the one function that needs it

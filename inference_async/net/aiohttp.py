@@ -1,41 +1,88 @@
-"""The transport over aiohttp: the only importer of its client, and the only place that sees its exceptions.
+"""The transport over aiohttp: sessions, replies, and what becomes of both when nobody closes them.
 
 Defaults of aiohttp that are not ours: it follows redirects and takes the `api-key` header along; it cuts every answer
-after 300 seconds; its pool makes the 101st stream wait in silence; it keeps cookies; and a reader whose connection is
-closed under it by the session waits for ever, so every reply is told before its connection is cut.
+after 300 seconds; its pool makes the 101st stream wait in silence; it keeps cookies; it inflates what it reads without
+a bound; and a reader whose connection is closed under it by the session, or whose body breaks, waits for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import io
 import os
-import socket
-import ssl
+import ssl as ssl_module
 import time
-from collections.abc import Generator, Mapping
-from typing import Final
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
-from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, InferenceError
-from ..wire.request import Call
+from ..errors import (
+    APIConnectionError,
+    ClientClosedError,
+    ConfigurationError,
+    InferenceError,
+    InvalidResponseError,
+    WrongEventLoopError,
+)
+from ..wire.request import Call, Secret
+from .connector import Connector, is_ambiguous, sever
+from .faults import of_read, of_send
+from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
+from .proxies import Proxies
 
 __all__ = ["AiohttpReply", "AiohttpTransport"]
 
 _DRAIN_SECONDS: Final = 0.1
 _DRAIN_BYTES: Final = 64 * 1024
+_LARGE: Final = 1024 * 1024
+"""Bytes above which aiohttp warns of a body that is written at once; it writes a file of them piece by piece."""
+
+_INHERITED: Final[list[object]] = []
+"""What a child process has from its parent. To close it, or to drop it, would reach into the parent's event loop."""
+
+
+class _Home:
+    """The event loop and the process that a session belongs to."""
+
+    __slots__ = ("loop", "pid")
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.pid = os.getpid()
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Do it, from wherever the garbage collector may call: now, or in the loop's own thread."""
+        if self.pid != os.getpid():
+            _INHERITED.append(work)
+            return
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            if self.loop.is_running() and not self._runs_here():
+                self.loop.call_soon_threadsafe(work)
+            else:
+                work()
+
+    def _runs_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            return False
 
 
 class AiohttpReply:
-    """A reply of `AiohttpTransport`."""
+    """A reply of `AiohttpTransport`. Dropped before its end, it closes its connection."""
 
-    __slots__ = ("__weakref__", "_content", "_response", "headers", "status")
+    __slots__ = ("__weakref__", "_content", "_home", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, home: _Home) -> None:
+        self._home = home
         self._response = response
         self._content = response.content
         self.status: int = response.status
@@ -45,28 +92,32 @@ class AiohttpReply:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         self.headers: Mapping[str, str] = headers
 
+    def __del__(self) -> None:
+        if not self._response.closed:
+            self._home.run(functools.partial(_cut, self._response, self._home.loop))
+
     async def read(self) -> bytes:
         """See `Reply.read`."""
         try:
             return await self._content.readany()
         except InferenceError:
-            raise  # which `close` has put there
-        except (aiohttp.ClientError, OSError) as error:
-            raise APIConnectionError("the connection was cut before the answer was whole") from error
-        except RuntimeError as error:  # aiohttp's word for a reader whose connection was closed under it
-            raise APIConnectionError("the connection was closed before the answer was whole") from error
+            raise  # which `close` or `_ended` has put there
+        except Exception as error:
+            raise of_read(error) from error
 
     async def finish(self) -> None:
         """See `Reply.finish`: at most 100 ms and 64 KiB are spent on what a server says after the end."""
+        if self._response.closed:
+            return  # with the end of the body, aiohttp has given the connection back to its pool
         drained = 0
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while drained <= _DRAIN_BYTES:
                     piece = await self._content.readany()
                     if not piece:
-                        return  # aiohttp has given the connection back to its pool
+                        return
                     drained += len(piece)
-        except (aiohttp.ClientError, OSError, TimeoutError, InferenceError):
+        except Exception:  # noqa: S110  (the answer is known to be over; what comes after it is of no interest)
             pass
         finally:
             self.close()
@@ -77,42 +128,126 @@ class AiohttpReply:
             return
         if not self._content.is_eof():
             self._content.set_exception(error or ClientClosedError("the reply was closed while it was being read"))
-        self._response.close()
+        _cut(self._response, self._home.loop)
+
+
+class _CompressedReply(AiohttpReply):
+    """A reply whose body is inflated as it is read."""
+
+    __slots__ = ("_inflater",)
+
+    def __init__(self, response: aiohttp.ClientResponse, home: _Home, coding: str) -> None:
+        super().__init__(response, home)
+        self._inflater = Inflater(coding)
+
+    async def read(self) -> bytes:
+        """See `Reply.read`; at most 64 KiB at a time."""
+        inflater = self._inflater
+        try:
+            while not (piece := inflater.step()):
+                data = await super().read()
+                if not data:
+                    if inflater.is_whole:
+                        return b""
+                    raise of_read(None)
+                inflater.feed(data)
+        except CorruptBodyError as error:
+            self.close()
+            if self.status >= 400:
+                return b""  # the status says what is wrong, and is not to be lost for its explanation
+            raise APIConnectionError(
+                f"the answer cannot be inflated: {error}", kind="protocol", phase="body"
+            ) from error
+        return piece
 
 
 class AiohttpTransport:
     """Sends over one pooled session, its own or a caller's.
 
-    A session of its own is opened by the first call, in the loop that runs then. A caller's session is used as it is,
-    with its connector, proxies and trace hooks, and is never closed here.
+    A session of its own is opened by the first call, in the loop that runs then, and anew in a child process, or when
+    that loop was closed. A caller's session is used as it is, with its connector, proxies and trace hooks, and is never
+    closed here.
+
+    Args:
+        session: a caller's session.
+        ssl: what to trust and how to speak TLS, in place of the system's authorities.
+        trust_env: go through the proxies that ``HTTPS_PROXY`` and its like name.
+        proxy: go through this one, such as ``http://user:password@proxy:3128``.
+
+    Raises:
+        ConfigurationError: an argument that cannot be used, or one beside a caller's session.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
-        self._session = session
-        self._owned = session is None
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None = None,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        trust_env: bool = False,
+        proxy: str | None = None,
+    ) -> None:
+        self._own: tuple[aiohttp.ClientSession, Connector, _Home] | None = None
+        self._given = session
+        if session is not None and not (ssl is None and proxy is None and not trust_env):
+            raise ConfigurationError("got session= beside ssl=, trust_env= or proxy=; set these up in the session")
+        self._ssl = _checked(ssl)
+        self._proxies = Proxies(proxy, trust_env=trust_env)
         self._closed = False
         self._replies: WeakSet[AiohttpReply] = WeakSet()
+
+    def __del__(self) -> None:
+        own, self._own = getattr(self, "_own", None), None
+        if own is None:
+            return
+        session, connector, home = own
+        if home.pid == os.getpid():
+            warnings.warn(
+                "an InferenceClient was dropped without being closed; use `async with` or call aclose()",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+        replies = list(self._replies)
+        home.run(functools.partial(_abandon, session, connector, replies))
 
     async def send(self, call: Call, *, connect_timeout: float | None) -> AiohttpReply:
         """See `Transport.send`."""
         if self._closed:
             raise ClientClosedError("the client is closed")
-        session = self._session
-        if session is None:
-            session = self._session = self._open()
-        elif session.closed:
-            raise ClientClosedError("the aiohttp session that was given to this client is closed")
-        with _own_errors(call, connect_timeout):
+        session, home = self._session()
+        try:
+            url = URL(call.url, encoded=True)  # as it is: deployment names hold dots and escaped slashes
+            host = url.raw_host
+        except ValueError as error:
+            raise ConfigurationError(f"got a URL that cannot be called: {error}") from None
+        options = self._options(call)
+        started = time.monotonic()
+        try:
             response = await session.request(
                 call.method,
-                URL(call.url, encoded=True),  # as it is: deployment names hold dots and escaped slashes
-                data=call.body,
-                headers=call.headers,
+                url,
+                data=call.body if len(call.body) <= _LARGE else io.BytesIO(call.body),
                 allow_redirects=False,
                 raise_for_status=False,
+                auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=None),
+                **options,
             )
-        reply = AiohttpReply(response)
+        except InferenceError:
+            raise
+        except Exception as error:
+            if session.closed:
+                raise _closed_under(call) from error
+            raise of_send(
+                error,
+                where=urlsplit(call.url).netloc,
+                host=host,
+                secure=url.scheme == "https",
+                connect_timeout=connect_timeout,
+                elapsed=time.monotonic() - started,
+            ) from error
+        reply = _reply(response, home)
+        _watch(response, session)
         self._replies.add(reply)
         return reply
 
@@ -121,49 +256,150 @@ class AiohttpTransport:
         self._closed = True
         for reply in list(self._replies):
             reply.close(ClientClosedError("the client was closed while this answer was being read"))
-        session, self._session = self._session, None
-        if session is not None and self._owned:
+        own, self._own = self._own, None
+        if own is None:
+            return
+        session, _, home = own
+        if home.pid == os.getpid() and home.loop is asyncio.get_running_loop():
             await session.close()
+        else:
+            home.run(functools.partial(_abandon, *own[:2], []))
 
-    @staticmethod
-    def _open() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+    def _session(self) -> tuple[aiohttp.ClientSession, _Home]:
+        """The session to send over, opened if need be."""
+        if self._given is not None:
+            if self._given.closed:
+                raise ClientClosedError("the aiohttp session that was given to this client is closed")
+            return self._given, _Home()
+        own = self._own
+        if own is not None:
+            session, connector, home = own
+            if home.pid == os.getpid() and home.loop is asyncio.get_running_loop():
+                return session, home
+            if home.pid == os.getpid() and not home.loop.is_closed():
+                raise WrongEventLoopError("the client's connections belong to another event loop, which is not closed")
+            home.run(functools.partial(_abandon, session, connector, list(self._replies)))
+        session, connector, home = self._own = self._open()
+        return session, home
+
+    def _open(self) -> tuple[aiohttp.ClientSession, Connector, _Home]:
+        connector = Connector(self._ssl)
+        session = aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
         )
+        return session, connector, _Home()
+
+    def _options(self, call: Call) -> dict[str, Any]:
+        """The headers, and the way to go."""
+        headers = {"accept-encoding": ACCEPTED, **call.headers}
+        proxy = self._proxies.of(call.url, secret=any(isinstance(value, Secret) for value in headers.values()))
+        if proxy is None:
+            return {"headers": headers}
+        options: dict[str, Any] = {"headers": headers, "proxy": proxy.url}
+        if proxy.authorization is not None:
+            if call.url.startswith("https://"):
+                options["proxy_headers"] = {"proxy-authorization": proxy.authorization}
+            else:
+                headers["proxy-authorization"] = proxy.authorization
+        return options
 
 
-@contextlib.contextmanager
-def _own_errors(call: Call, connect_timeout: float | None) -> Generator[None, None, None]:
-    started = time.monotonic()
-    where = urlsplit(call.url).netloc
-    try:
-        yield
-    except aiohttp.ServerTimeoutError as error:
-        raise APITimeoutError(
-            f"no connection to {where} within {connect_timeout:g} s (timeout 'connect')",
-            phase="connect",
-            elapsed=time.monotonic() - started,
-        ) from error
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise APIConnectionError(f"the certificate of {where} is not trusted: {_reason(error)}") from error
-    except aiohttp.ClientConnectorError as error:
+def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
+    """The reply of a response.
+
+    Raises:
+        APIConnectionError: it says in more than one way how long it is.
+        InvalidResponseError: it is encoded as was not asked for.
+    """
+    if is_ambiguous(response.headers):
+        response.close()
         raise APIConnectionError(
-            f"no connection to {where}: {_reason(error)}; check the address, and that the server is running"
-        ) from error
-    except aiohttp.ClientResponseError as error:
-        said = " ".join(error.message.split())[:200]
-        raise APIConnectionError(f"got an answer from {where} that is not HTTP: {said}") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise APIConnectionError(f"no answer from {where}: {_reason(error)}") from error
+            "got an answer that is not HTTP: it says twice how long it is", kind="protocol", phase="headers"
+        )
+    coding = coding_of(", ".join(response.headers.getall("content-encoding", ())))
+    if not coding:
+        return AiohttpReply(response, home)
+    if coding in ("gzip", "deflate") or response.status >= 400:
+        return _CompressedReply(response, home, coding)
+    response.close()
+    raise InvalidResponseError(
+        f"got an answer encoded as {coding[:40]!r}, which was not asked for, expected {ACCEPTED} or none",
+        status=response.status,
+    )
 
 
-def _reason(error: BaseException) -> str:
-    cause = getattr(error, "os_error", None) or error
-    if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
-        return "it does not speak TLS: is it http:// rather than https://?"
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError | socket.gaierror) and cause.errno:
-        return os.strerror(cause.errno).lower()
-    return " ".join(str(cause).split()) or type(cause).__name__
+def _watch(response: aiohttp.ClientResponse, session: aiohttp.ClientSession) -> None:
+    """Have the reader told when its connection is gone, which aiohttp does in most cases and not in all."""
+    connection, content = response.connection, response.content
+    handler = None if connection is None else connection.protocol
+    if handler is None or content.is_eof() or (closed := handler.closed) is None:
+        return
+    tell = functools.partial(_ended, content, handler, session)
+    closed.add_done_callback(tell)
+
+    def over() -> None:
+        closed.remove_done_callback(tell)
+
+    content.on_eof(over)
+
+
+def _ended(
+    content: aiohttp.StreamReader,
+    handler: ResponseHandler,
+    session: aiohttp.ClientSession,
+    closed: asyncio.Future[None],
+) -> None:
+    """The connection is gone."""
+    said = handler.exception()
+    if not closed.cancelled():
+        closed.exception()  # is taken, so that asyncio does not complain that nobody has
+    if content.is_eof() or content.exception() is not None:
+        return
+    if session.closed:
+        content.set_exception(ClientClosedError("the session was closed while this answer was being read"))
+    else:
+        content.set_exception(of_read(said))
+
+
+def _cut(response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
+    connection = response.connection
+    response.close()
+    if connection is not None:
+        if loop.is_closed() and connection.protocol is not None:
+            sever(connection.protocol)
+        connection.close()  # which aiohttp leaves out if the loop is closed, and complains of
+
+
+def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list[AiohttpReply]) -> None:
+    """Close what nobody closed, in silence."""
+    connector.cut()
+    for reply in replies:
+        reply.close(ClientClosedError("the client was dropped while this answer was being read"))
+    assert session.closed  # noqa: S101  (so that aiohttp does not complain when it is dropped)
+
+
+def _closed_under(call: Call) -> ClientClosedError:
+    return ClientClosedError(f"the session was closed while {urlsplit(call.url).netloc} was being asked")
+
+
+def _checked(context: object) -> ssl_module.SSLContext | None:
+    """A context that cannot fall back on protocols that are broken.
+
+    Raises:
+        ConfigurationError: it is none, or it can.
+    """
+    if context is None:
+        return None
+    if not isinstance(context, ssl_module.SSLContext):
+        raise ConfigurationError(
+            f"got ssl={context!r}"
+            if isinstance(context, bool)
+            else f"got ssl= of type {type(context).__name__}, "
+            "expected an ssl.SSLContext such as ssl.create_default_context(cafile=...) makes"
+        )
+    if context.minimum_version < ssl_module.TLSVersion.TLSv1_2:
+        raise ConfigurationError("got an SSLContext that allows TLS below 1.2; set its minimum_version to TLSv1_2")
+    return context

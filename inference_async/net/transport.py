@@ -32,7 +32,7 @@ class Reply(Protocol):
         """The next bytes, as soon as there are any; empty at the end of the body.
 
         Raises:
-            APIConnectionError: the body was cut.
+            APIConnectionError: the body was cut (`kind` is ``cut``), or is broken (``protocol``).
             ClientClosedError: the reply was closed meanwhile.
         """
         ...
@@ -53,8 +53,9 @@ class Transport(Protocol):
         """Send, and return when the head of the answer is there. Redirects are answers; they are not followed.
 
         Raises:
-            APIConnectionError: no answer came.
-            APITimeoutError: the connection took longer than `connect_timeout` seconds.
+            APIConnectionError: no answer came; its `kind`, `phase` and `stale` say how far it was.
+            ConnectTimeoutError: the connection took longer than `connect_timeout` seconds.
+            InvalidResponseError: a success came in a form that was not asked for, and cannot be read.
         """
         ...
 

@@ -1,0 +1,186 @@
+"""Connections that know what was said on them: aiohttp's own, with three questions answered that it does not ask.
+
+Was this connection used before, and did the other side say anything since it was asked? A request that dies on a kept
+connection without a single byte of an answer has most likely not been seen, and can be sent again.
+
+Did the other side speak without being asked? What lies on a connection before a request is sent on it is no answer to
+that request, and the connection is not used.
+
+Who closes the sockets if nobody did? See `Connector.cut`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import select
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+    from multidict import MultiMapping
+
+__all__ = ["Connector", "CutError", "Handler", "ProxyError", "UnaskedError", "is_ambiguous", "sever"]
+
+_MAX_HEAD_BYTES: Final = 128 * 1024
+_HAS_POLL: Final = hasattr(select, "poll")
+
+
+class CutError(aiohttp.ClientConnectionError):
+    """The connection was lost before the head of an answer was whole.
+
+    It is none of the errors upon which aiohttp sends a request again by itself: that is decided elsewhere.
+
+    Attributes:
+        stale: the connection was a kept one, and not one byte of an answer had come.
+        begun: some bytes of an answer had come.
+    """
+
+    def __init__(self, message: str, *, stale: bool, begun: bool) -> None:
+        super().__init__(message)
+        self.stale = stale
+        self.begun = begun
+
+
+class ProxyError(aiohttp.ClientConnectionError):
+    """The proxy refused to connect to the host, or did not answer in HTTP."""
+
+
+class UnaskedError(aiohttp.ClientConnectionError):
+    """The other side of a new connection spoke before it was asked."""
+
+
+class Handler(ResponseHandler):
+    """One connection.
+
+    Attributes:
+        calls: how many requests it was used for.
+        heard: how many bytes have come since the last request was sent, or since the connection was made.
+        begun: whether the head of its answer was among them, as a whole.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, live: WeakSet[Handler]) -> None:
+        super().__init__(loop)
+        self.calls = 0
+        self.heard = 0
+        self.begun = False
+        live.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come, or, if these are none, a reader has made room for those that wait."""
+        self.heard += len(data)
+        super().data_received(data)
+        if not self.begun and self.heard > _MAX_HEAD_BYTES and self.transport is not None:
+            # Not every parser of aiohttp's bounds the head as a whole.
+            self.transport.abort()
+            self.set_exception(HttpProcessingError(code=400, message=f"its head is over {_MAX_HEAD_BYTES} bytes"))
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """The head of an answer has come."""
+        self.begun = self.begun or data[0].code >= 200
+        if is_ambiguous(data[0].headers):
+            self.force_close()
+        super().feed_data(data, size)
+
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to be sent."""
+        self.calls += 1
+        self.heard = 0
+        self.begun = False
+        super().set_response_params(**params)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """The connection is lost, or cannot be understood."""
+        cause = exc if exc_cause is None else exc_cause
+        if isinstance(exc, aiohttp.ClientConnectionError | OSError) and not isinstance(exc, CutError):
+            exc, cause = CutError(str(exc), stale=self.calls > 1 and not self.heard, begun=self.heard > 0), exc
+        super().set_exception(exc, cause)
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool of such connections, without a limit."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(limit=0, ssl=True if context is None else context)  # pyright: ignore[reportUnknownMemberType]
+        self._live: WeakSet[Handler] = WeakSet()
+        make: Any = functools.partial(Handler, self._loop, self._live)
+        self._factory = make
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (aiohttp's own word)
+    ) -> Connection:
+        """A connection on which nothing lies that was not asked for."""
+        while True:
+            try:
+                connection = await super().connect(req, traces, timeout)
+            except (CutError, aiohttp.ClientResponseError) as error:  # no request was sent yet but that for a tunnel
+                raise ProxyError(_refusal(error)) from error
+            handler = connection.protocol
+            if not isinstance(handler, Handler):
+                return connection
+            if not handler.calls:  # a new one
+                if handler.heard:
+                    connection.close()
+                    raise UnaskedError("it spoke before it was asked")
+                return connection
+            if not (handler.should_close or _is_readable(handler.transport)):
+                return connection
+            connection.close()
+
+    def cut(self) -> None:
+        """Close everything without waiting, also if the loop is closed already and asyncio can close nothing more."""
+        if self._loop.is_closed():
+            for handler in self._live:
+                sever(handler)
+        self._close(abort_ssl=True)
+
+
+def is_ambiguous(headers: MultiMapping[str]) -> bool:
+    """Whether an answer says in more than one way how long it is; a proxy on the way may have believed the other."""
+    return len(headers.getall("content-length", ())) + ("transfer-encoding" in headers) > 1
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"it answered with status {error.status}"
+    return "it closed the connection" if isinstance(error, CutError) else "its answer is not HTTP"
+
+
+def _is_readable(transport: asyncio.Transport | None) -> bool:
+    """Whether bytes, an end or an error wait on the socket, which the loop has had no time to see."""
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None:
+        return False
+    if _HAS_POLL:
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock.fileno()], [], [], 0)[0])
+
+
+def sever(handler: ResponseHandler) -> None:
+    """Close a connection whose loop is closed: what asyncio would have called later is called now."""
+    transport: Any = handler.transport
+    if transport is None:
+        return
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+    with contextlib.suppress(RuntimeError):  # which is how a closed loop says that it calls nothing later
+        transport.abort()
+    lost = getattr(inner, "_call_connection_lost", None)
+    if lost is not None:
+        with contextlib.suppress(RuntimeError):
+            lost(None)
+    handler.transport = None
