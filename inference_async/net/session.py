@@ -119,6 +119,8 @@ class Trip:
         """The error, told which call it ends."""
         error.request_id = error.request_id or self.client_request_id
         error.attempts = self.retrying.attempts
+        if isinstance(error, APITimeoutError):  # a transport knows of its own attempt only
+            error.elapsed = asyncio.get_running_loop().time() - self.clock.started
         return error
 
     def over(self) -> InferenceError:
@@ -203,9 +205,14 @@ class Exchange:
         return self.failed(not_an_answer(what, body=body, expected=expected, **self._head()))
 
     def failed(self, error: E) -> E:
-        """The error, told which call it ends."""
-        error.request_id = error.request_id or self.meta.request_id
-        error.attempts = self.meta.attempts
+        """The error, told which call it ends, and that its answer had begun."""
+        meta = self.meta
+        error.request_id = meta.request_id or error.request_id
+        error.attempts = meta.attempts
+        if error.status is None:
+            error.status = meta.status
+        if error.phase is None or isinstance(error, APIStatusError):
+            error.phase = "body"
         return error
 
     def _read(self, read: Callable[..., T], body: bytes) -> T:
@@ -292,6 +299,7 @@ class Session:
             InferenceError: as `begin` and `send` do.
         """
         trip = self.begin(call, terms)
+        exchange: Exchange | None = None
         try:
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 exchange = await self.send(trip)
@@ -299,7 +307,8 @@ class Session:
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
-            raise self.over(trip) from error.__cause__
+            over = self.over(trip)
+            raise (over if exchange is None else exchange.failed(over)) from error.__cause__
         exchange.meta.elapsed = asyncio.get_running_loop().time() - trip.clock.started
         return exchange, body
 
@@ -342,6 +351,7 @@ class Session:
             except (APIStatusError, APIConnectionError) as error:
                 if self.closed:
                     raise
+                trip.enters("total")
                 if not renewed and await self._renewed(trip, error):
                     renewed = True
                     continue
@@ -351,7 +361,6 @@ class Session:
             else:
                 trip.retrying.succeeded()
                 return exchange
-            trip.enters("total")
             await asyncio.sleep(delay)
 
     async def _attempt(self, trip: Trip) -> Exchange:
@@ -375,6 +384,7 @@ class Session:
             meta = meta_from(reply.status, reply.headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
             return Exchange(reply, meta, call.url, secrets, place)
+        trip.enters("total")
         try:
             body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
         finally:
@@ -417,6 +427,7 @@ class Session:
             if places.locked():
                 trip.enters("pool")
             await places.acquire()
+            trip.enters("total")
         return Place(places)
 
     async def _authorised(self, trip: Trip) -> tuple[Call, tuple[str, ...]]:
