@@ -518,6 +518,12 @@ async def test_a_limit_on_the_answer_is_none_on_a_new_token() -> None:
             assert (await client.stream("hi").final()).text == "Hello"
 
 
+async def test_a_limit_on_the_answer_is_none_on_the_wait_for_the_next_attempt() -> None:
+    policy = RetryPolicy(hook=lambda attempt: 0.05)
+    client, _ = seam(cut(), ScriptedReply([HELLO]), retries=policy, timeouts=Timeouts(first_token=0.02))
+    assert (await client.stream("hi").final()).meta.attempts == 2
+
+
 async def test_the_limit_on_a_place_is_none_on_the_token() -> None:
     class Slow:
         given = 0
@@ -1242,6 +1248,42 @@ async def test_closing_the_stream(where: str) -> None:
             await asyncio.wait_for(call, 5)
         await turns()
         assert len(on.server.requests) == sent
+
+
+@pytest.mark.parametrize("make", [whole, lambda: whole(503), cut], ids=["success", "refusal", "no answer"])
+async def test_an_attempt_that_ends_as_the_client_is_closed(make: Callable[[], ScriptedReply | Exception]) -> None:
+    made = make()
+
+    class Closing(Outage):
+        async def send(self, call: Call, *, connect_timeout: float | None) -> ScriptedReply:
+            self.requests += 1
+            client._session.closed = True
+            if isinstance(made, Exception):
+                raise made
+            return made
+
+    transport = Closing()
+    client = InferenceClient("http://localhost/v1", model="m", transport=transport, retries=QUICK, max_connections=1)
+    error = await failure(client)
+    assert isinstance(error, ClientClosedError)
+    assert (error.attempts, transport.requests, places(client)) == (1, 1, 1)
+    assert isinstance(made, Exception) or made.closed
+
+
+async def test_closing_is_not_undone_by_the_next_wait() -> None:
+    class Closing(Outage):
+        async def send(self, call: Call, *, connect_timeout: float | None) -> ScriptedReply:
+            await stream.aclose()  # and goes on without a pause
+            self.requests += 1
+            return whole(503)
+
+    transport = Closing()
+    policy = RetryPolicy(hook=lambda attempt: 30.0)
+    client = InferenceClient("http://localhost/v1", model="m", transport=transport, retries=policy)
+    stream = client.stream("hi")
+    with pytest.raises(ClientClosedError, match="the stream was closed"):
+        await asyncio.wait_for(stream.final(), 5)
+    assert transport.requests <= 1
 
 
 @pytest.mark.parametrize("way", WAYS)
