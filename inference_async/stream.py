@@ -27,6 +27,7 @@ from .errors import (
     InferenceError,
     StreamError,
     WrongEventLoopError,
+    without_frames,
 )
 from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session, Trip
@@ -203,10 +204,13 @@ class ChatStream:
                         return item
                     await self._end(item)
                 if self._error is not None:
-                    raise self._error.with_traceback(None)  # else each try would lengthen it
+                    raise self._error
                 if self._complete:
                     raise StopAsyncIteration
                 await self._read()
+        except InferenceError as error:
+            without_frames(error)
+            raise
         finally:
             self._busy = False
 
@@ -218,9 +222,10 @@ class ChatStream:
         if self._exchange is None and self._error is None:
             self._claim()
             try:
-                await self._open()
-            except BaseException as error:
-                self._fail(error)
+                await self._open_or_fail()
+            except InferenceError as error:
+                without_frames(error)
+                raise
             finally:
                 self._busy = False
         return self
@@ -250,6 +255,12 @@ class ChatStream:
         if self._busy:
             raise ClientStateError("the stream is being read by another task; one task reads, any may close")
         self._busy = True
+
+    async def _open_or_fail(self) -> None:
+        try:
+            await self._open()
+        except BaseException as error:
+            self._fail(error)
 
     def _check_loop(self) -> None:
         if self._session.check_loop() is not self._trip.loop:

@@ -35,7 +35,7 @@ from ..policy.terms import Terms
 from ..policy.timeouts import Deadlines, Wait
 from ..types import ChatCompletion, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..wire.codec import LARGE
-from ..wire.request import Call, Secret
+from ..wire.request import Call, Secret, secrets_in
 from ..wire.response import (
     CLIENT_REQUEST_ID,
     completion_from,
@@ -414,7 +414,7 @@ class Session:
             return Exchange(reply, meta, call.url, secrets, limits=trip.terms.limits, place=place)
         trip.enters("total")
         try:
-            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
+            body = await _error_body(reply, trip)
         finally:
             reply.close()
         raise error_from(
@@ -468,6 +468,8 @@ class Session:
             if header is not None:
                 headers[header[0]] = trip.credential = header[1]
         secrets = tuple(Secret(value.rpartition(" ")[2]) for value in headers.values() if isinstance(value, Secret))
+        if "?" in call.url:
+            secrets += secrets_in(call.url)
         return msgspec.structs.replace(call, headers=headers), secrets
 
     async def _renewed(self, trip: Trip, error: InferenceError) -> bool:
@@ -503,12 +505,14 @@ async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:
     return True
 
 
-async def _error_body(reply: Reply, limit: int) -> bytes:
+async def _error_body(reply: Reply, trip: Trip) -> bytes:
     """What came of the body of a refusal, however that ended: its status is not to be lost over it."""
+    left = trip.clock.left(now=trip.loop.time())
+    seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, 0.9 * left)
     pieces: list[bytes] = []
     try:
-        async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            await _read_into(pieces, reply, limit)
+        async with asyncio.timeout(seconds):
+            await _read_into(pieces, reply, trip.terms.limits.max_error_body_bytes)
     except (APIConnectionError, InvalidResponseError, TimeoutError):
         pass
     return b"".join(pieces)

@@ -96,7 +96,8 @@ class Accumulator:
             self._held += _keep_last(self._extra, chunk.unknown_fields)
         progress = False
         for choice in chunk.choices:
-            state = self._choices.get(choice.index) or self._open(choice.index)
+            index = max(0, choice.index)  # which one server numbers -1
+            state = self._choices.get(index) or self._open(index)
             if state.add(choice):
                 progress = True
             self._held += state.grown

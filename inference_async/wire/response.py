@@ -20,7 +20,7 @@ import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
 from ..policy.limits import DEFAULT_LIMITS, Limits
-from ..types import ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
+from ..types import AssistantMessage, ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..types.base import is_array, is_object
 from ..types.chat import folded_reason
 from ..types.safety import results_in
@@ -57,6 +57,12 @@ _USUAL: Final = re.compile(r"[A-Za-z0-9+/=._~-]*")
 _ANY_USUAL: Final = r"(?:[A-Za-z0-9+/=._~-]|\\{1,3}(?:u[0-9a-fA-F]{4}|[A-Za-z0-9+/=._~-])|%(?:25)?[0-9a-fA-F]{2})"
 _SHORT_ESCAPES: Final[Mapping[str, str]] = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _LONGEST_FORM: Final = 12  # characters that an escaped character of a secret may take: a surrogate pair
+_BLANK: Final = AssistantMessage()
+_NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+_WAIT: Final = re.compile(
+    r"\b(?:retry|try again)\s+(?:after|in)\s+([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|milliseconds?|s|seconds?)\b",
+    re.IGNORECASE,
+)
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_NAME: Final = 200
 _MAX_PAGE: Final = 8 * 1024
@@ -102,6 +108,8 @@ def completion_from(
         completion = ChatCompletion()
     if not completion.choices:
         completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply, limits)
+    if all(choice.message == _BLANK for choice in completion.choices):
+        _check_messages(body, completion, reply)
     calls = max((len(choice.message.tool_calls) for choice in completion.choices), default=0)
     for count, name in ((len(completion.choices), "choices"), (calls, "tool_calls")):
         most: int = getattr(limits, f"max_{name}")
@@ -111,9 +119,20 @@ def completion_from(
     if len(completion.choices) > 1:
         completion.choices.sort(key=lambda choice: choice.index)
     for choice in completion.choices:
+        choice.index = max(0, choice.index)
         if choice.message.tool_calls:
             name_calls(choice.message.tool_calls)
     return completion
+
+
+def _check_messages(body: bytes, completion: ChatCompletion, reply: dict[str, Any]) -> None:
+    """Refuse an answer that says nothing because there is nothing in it; a model may well have nothing to say."""
+    if any(folded_reason(choice.finish_reason) == "content_filter" for choice in completion.choices):
+        return
+    rows = decode_json(body).get("choices") or ()
+    if not any(is_object(row) and is_object(row.get("message")) for row in rows):
+        what = "JSON whose choices hold no message" if completion.choices else "JSON without a choice"
+        raise not_an_answer(what, expected="chat completion", **reply)
 
 
 def filter_error(completion: ChatCompletion, *, url: str, secrets: tuple[str, ...] = ()) -> ContentFilterError | None:
@@ -255,6 +274,8 @@ def error_from(
     where = without_query(url)
     detail = found.message
     retry_after = retry_after_of(headers)
+    if retry_after is None and status == 429:
+        retry_after = _asked_in_words(detail)
     request_id = request_id_of(headers)
     filtered = status in (200, 400) and (found.code == "content_filter" or found.categories is not None)
     notes = [f"code {found.code}"] if found.code and found.code != str(status) else []
@@ -329,7 +350,7 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         if value is None:
             continue
         try:
-            seconds = float(value) / scale
+            seconds = float(value if _NUMBER.fullmatch(value) else "") / scale
         except ValueError:
             until, now = _date(value), _date(headers.get("date", ""))
             if until is None or now is None:
@@ -338,6 +359,14 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         if math.isfinite(seconds) and seconds >= 0:
             return seconds
     return None
+
+
+def _asked_in_words(detail: str) -> float | None:
+    """Seconds that a message asks to wait, as "Please retry after 37 seconds" does; often they stand nowhere else."""
+    found = _WAIT.search(detail)
+    if found is None:
+        return None
+    return float(found[1]) / (1000.0 if found[2].lower().startswith("m") else 1.0)
 
 
 def describe_error(body: bytes) -> ErrorDescription:

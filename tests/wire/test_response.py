@@ -722,11 +722,56 @@ def test_completion_keeps_unknown_fields() -> None:
     assert completion.tool_calls == []
 
 
-@pytest.mark.parametrize("choices", [[], None], ids=repr)
-def test_completion_without_choices(choices: Any) -> None:
-    completion = complete({**ANSWER, "choices": choices})
-    assert completion.choices == []
-    assert (completion.id, completion.text, completion.finish_reason) == ("c", "", None)
+EMPTY: dict[str, Any] = {
+    "no choices": [],
+    "null for choices": None,
+    "a choice without a message": [{"index": 0, "finish_reason": "stop"}],
+    "null for a message": [{"index": 0, "finish_reason": "stop", "message": None}],
+}
+
+
+@pytest.mark.parametrize("choices", EMPTY.values(), ids=EMPTY)
+def test_an_answer_without_a_message_is_none(choices: Any) -> None:
+    with pytest.raises(InvalidResponseError, match=r"without a choice|hold no message"):
+        complete({**ANSWER, "choices": choices})
+
+
+@pytest.mark.parametrize("message", [{}, {"role": "assistant"}, {"content": None}, {"content": ""}], ids=repr)
+def test_a_model_may_have_nothing_to_say(message: dict[str, Any]) -> None:
+    completion = complete({**ANSWER, "choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
+    assert (completion.text, completion.finish_reason) == ("", "stop")
+
+
+def test_a_filtered_choice_needs_no_message() -> None:
+    completion = complete({**ANSWER, "choices": [{"index": 0, "finish_reason": "content_filter"}]})
+    assert completion.finish_reason == "content_filter"
+
+
+def test_a_negative_index_is_the_first() -> None:
+    completion = complete(
+        {**ANSWER, "choices": [{"index": -1, "finish_reason": "stop", "message": {"content": "hello"}}]}
+    )
+    assert (completion.choices[0].index, completion.text) == (0, "hello")
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Rate limit reached. Please retry after 37 seconds.", 37.0),
+        ("Please try again in 1.5s.", 1.5),
+        ("try again in 250ms", 0.25),
+        ("Please retry after 20 milliseconds", 0.02),
+        ("Please retry later", None),
+        ("Retry after lunch", None),
+        ("retry after 99999999999999999999 seconds", None),
+    ],
+)
+def test_a_wait_that_stands_in_the_message_only(words: str, seconds: float | None) -> None:
+    body = json.dumps({"error": {"message": words}}).encode()
+    url = "https://h.example/v1/chat/completions"
+    assert error_from(status=429, headers={}, body=body, url=url).retry_after == seconds
+    assert error_from(status=429, headers={"retry-after": "5"}, body=body, url=url).retry_after == 5
+    assert error_from(status=400, headers={}, body=body, url=url).retry_after is None
 
 
 def test_blocked_answer_is_a_success() -> None:
