@@ -339,11 +339,11 @@ class ChatStream:
                 )
             )
         self._complete = True
-        if self._exchange is not None:
-            await self._exchange.finish()
         if self._raise_on_filter:
             secrets = self._exchange.secrets if self._exchange is not None else ()
             self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
+        if self._exchange is not None:
+            await self._exchange.finish()  # who is cancelled here, and reads on, is told what came of the answer
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
