@@ -355,29 +355,31 @@ class ChatStream:
                 )
             )
         self._complete = True
-        if self._exchange is not None:
-            await self._exchange.finish()
         if self._raise_on_filter:
             secrets = self._exchange.secrets if self._exchange is not None else ()
             self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
+        if self._exchange is not None:
+            await self._exchange.finish()  # who is cancelled here, and reads on, is told what came of the answer
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
-        if not isinstance(error, InferenceError | TimeoutError):
-            if self._begun is not None:
-                self._begun.scope = None
-            if self._error is None:
-                what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
-                self._error = ClientClosedError(f"the stream was {what} before its end")
-            self._cut(self._error)
-            raise error
-        if self._error is not None:  # closed by another task; what that did to this one is no news
-            raise self._error from None
-        self._error, cause = self._in_our_words(error)
+        if isinstance(error, InferenceError | TimeoutError):
+            cause: BaseException | None = None
+            if self._error is None:  # else another task has closed it, and what that did to this one is no news
+                self._error, cause = self._in_our_words(error)
+            self._ended()
+            raise self._error from cause
+        if self._error is None:
+            what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
+            self._error = ClientClosedError(f"the stream was {what} before its end")
+        self._ended()
+        raise error
+
+    def _ended(self) -> None:
+        """No wait is under way any more, which `aclose` could end."""
         if self._begun is not None:
             self._begun.scope = None
         self._cut(self._error)
-        raise self._error from cause
 
     def _in_our_words(self, error: InferenceError | TimeoutError) -> tuple[InferenceError, BaseException | None]:
         """The error that the caller gets, told what had arrived and from where, and the cause of it."""
