@@ -49,3 +49,10 @@ def peers(session: nox.Session) -> None:
     """Other clients read the emulator as ours does."""
     _install(session, "peers")
     session.run("python", "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib -p no:anyio", "tests/peers")
+
+
+@nox.session
+def scale(session: nox.Session) -> None:
+    """Ten thousand streams at once: none lost, and what each of them costs."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.scale", *session.posargs)
