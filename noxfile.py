@@ -56,3 +56,10 @@ def scale(session: nox.Session) -> None:
     """Ten thousand streams at once: none lost, and what each of them costs."""
     _install(session, "test")
     session.run("python", "-m", "benchmarks.scale", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Ten minutes of random use of a client whose server misbehaves at random."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.soak", *session.posargs)
