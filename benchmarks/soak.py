@@ -34,8 +34,10 @@ from .misbehaving import BEHAVIOURS, TEXT, USAGE, Behaviour
 from .scale import open_files, rss
 
 MOST_LATE = 0.1  # seconds that a call may last beyond its deadline
-MOST_SLOPE = 256.0  # KiB a minute, of a line through the last two thirds
+MOST_KIB_SLOPE = 256.0  # a minute, of a line through the last two thirds
+MOST_BLOCK_SLOPE = 2000.0  # the same of Python's blocks of memory, which know nothing of fragments
 CLIENTS = 4
+LONG = 300.0  # seconds; in less, a process is still finding its size
 TICK = 0.01
 
 
@@ -237,7 +239,7 @@ class Soak:
         self.spurious = 0
         self.worst = self.worst_lag = 0.0
         self.worst_at = ""
-        self.memory: list[tuple[float, float]] = []
+        self.memory: list[tuple[float, float, float]] = []  # when, KiB, blocks
         self.most_files = 0
         self._behaviours = list(behaviours.items())
         self._lags: deque[tuple[float, float]] = deque(maxlen=500)
@@ -322,15 +324,19 @@ class Soak:
     async def _measure_memory(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self.memory.append((time.monotonic(), rss()))
+            self.memory.append((time.monotonic(), rss(), sys.getallocatedblocks()))
             self.most_files = max(self.most_files, open_files())
 
-    def slope(self) -> float:
-        """KiB a minute, of a line through the last two thirds of the run."""
+    def slopes(self) -> tuple[float, float]:
+        """KiB and blocks a minute, each of a line through the last two thirds of the run."""
         last = self.memory[len(self.memory) // 3 :]
         if len(last) < 3:
-            return 0.0
-        return statistics.linear_regression([at for at, _ in last], [held for _, held in last]).slope * 60
+            return 0.0, 0.0
+        at, held, blocks = zip(*last, strict=True)
+        return (
+            statistics.linear_regression(at, held).slope * 60,
+            statistics.linear_regression(at, blocks).slope * 60,
+        )
 
 
 def _acquired(client: InferenceClient) -> int:
@@ -379,15 +385,18 @@ async def soak(url: str, given: argparse.Namespace) -> dict[str, Any]:
     gc.collect()
     await asyncio.sleep(0.3)
     left, tasks = open_files() - files, asyncio.all_tasks() - {asyncio.current_task()}
-    slope, calls = run.slope(), run.outcomes.total()
+    (slope, blocks), calls = run.slopes(), run.outcomes.total()
     if left:
         run.wrong.append(f"{left} files are left open")
     if tasks:
         run.wrong.append(f"tasks are left: {tasks}")
     if run.warned > run.dropped:
         run.wrong.append(f"{run.warned} streams warned that they were dropped, and {run.dropped} were")
-    if slope > MOST_SLOPE and given.seconds >= 60:
-        run.wrong.append(f"the memory grows by {slope:.0f} KiB a minute, expected at most {MOST_SLOPE:.0f}")
+    if given.seconds >= LONG:
+        if slope > MOST_KIB_SLOPE:
+            run.wrong.append(f"the memory grows by {slope:.0f} KiB a minute, expected at most {MOST_KIB_SLOPE:.0f}")
+        if blocks > MOST_BLOCK_SLOPE:
+            run.wrong.append(f"Python holds {blocks:.0f} blocks more a minute, expected at most {MOST_BLOCK_SLOPE:.0f}")
     return {
         "seed": given.seed,
         "seconds": time.monotonic() - started,
@@ -406,7 +415,8 @@ async def soak(url: str, given: argparse.Namespace) -> dict[str, Any]:
         "tasks left": len(tasks),
         "MiB at a third, at the end": [run.memory[at][1] / 1024 for at in (len(run.memory) // 3, -1) if run.memory],
         "KiB a minute": slope,
-        "KiB by the second": [(round(at - started), held) for at, held in run.memory],
+        "blocks a minute": blocks,
+        "KiB, blocks by the second": [(round(at - started), held, count) for at, held, count in run.memory],
         "wrong": run.wrong,
     }
 
@@ -429,7 +439,7 @@ def main() -> None:
     if given.json:
         given.json.write_text(json.dumps(figures))
     wrong: list[str] = figures.pop("wrong")
-    del figures["KiB by the second"]  # which is for the file
+    del figures["KiB, blocks by the second"]  # which is for the file
     for name, figure in figures.items():
         print(f"{name:36}{figure}")
     for what in wrong[:20]:
