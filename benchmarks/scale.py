@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from array import array
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -170,7 +171,7 @@ async def measure(reader: str, url: str, streams: int, chunks: int, seconds: flo
     sockets, late = open_files(), array("d", bytes(8 * streams * chunks))
     count = opened = 0
     all_open = asyncio.Event()
-    failures: list[str] = []
+    failures: Counter[str] = Counter()
 
     async with AsyncExitStack() as stack:
         read, warm_up = await {"aiohttp": bare, "inference_async": ours}[reader](url, chunks, stack)
@@ -180,16 +181,20 @@ async def measure(reader: str, url: str, streams: int, chunks: int, seconds: flo
         gc.callbacks.append(collector)
         memory, cpu, started = rss(), cpu_seconds(), time.monotonic()
 
+        def settled() -> None:
+            nonlocal opened
+            opened += 1
+            if opened == streams:
+                all_open.set()
+
         async def one() -> bool:
             first = True
 
             def arrived(stamp: int) -> None:
-                nonlocal first, count, opened
+                nonlocal first, count
                 if first:
                     first = False
-                    opened += 1
-                    if opened == streams:
-                        all_open.set()
+                    settled()
                 elif stamp:
                     late[count] = (time.monotonic_ns() - stamp) / 1e6
                     count += 1
@@ -197,8 +202,9 @@ async def measure(reader: str, url: str, streams: int, chunks: int, seconds: flo
             try:
                 return await read(arrived)
             except Exception as error:
-                failures.append(f"{type(error).__name__}: {error}")
-                all_open.set()
+                failures[f"{type(error).__name__}: {error}"] += 1
+                if first:
+                    settled()
                 return False
 
         tasks = [asyncio.create_task(one()) for _ in range(streams)]
@@ -218,7 +224,7 @@ async def measure(reader: str, url: str, streams: int, chunks: int, seconds: flo
     await asyncio.sleep(0.1)  # sockets are closed in a later step of the loop
     figures: Figures = {
         "whole": whole,
-        "failures": failures[:5],
+        "failures": dict(failures.most_common(5)),
         "sockets at once": at_once,
         "sockets left": open_files() - sockets,
         "seconds to open": seconds_to_open,
@@ -349,8 +355,8 @@ def main() -> None:
     goals = missed(given.streams, *found.values())
     if given.json:
         given.json.write_text(json.dumps({"shape": vars(given) | {"json": None}, "found": found, "missed": goals}))
-    for failure in found["inference_async"]["failures"]:
-        print("failed:", failure)
+    for failure, count in found["inference_async"]["failures"].items():
+        print(f"failed {count:,} times: {failure}")
     for goal in goals:
         print("missed:", goal)
     sys.exit(1 if goals else 0)
