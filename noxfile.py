@@ -79,3 +79,16 @@ def audit(session: nox.Session) -> None:
     """Known vulnerabilities of what the lock names. It asks pypi.org, and fails where that does not answer for each."""
     session.install("-q", "pip-audit>=2.10")
     session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "--requirement", LOCK, *session.posargs)
+
+
+def scale(session: nox.Session) -> None:
+    """Ten thousand streams at once: none lost, and what each of them costs."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.scale", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Ten minutes of random use of a client whose server misbehaves at random."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.soak", *session.posargs)
