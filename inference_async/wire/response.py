@@ -20,7 +20,15 @@ import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
 from ..policy.limits import DEFAULT_LIMITS, Limits
-from ..types import ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
+from ..types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    ContentFilterResults,
+    EmbeddingsResult,
+    ModelInfo,
+    ResponseMeta,
+)
 from ..types.base import is_array, is_object
 from ..types.chat import folded_reason
 from ..types.safety import results_in
@@ -102,18 +110,37 @@ def completion_from(
         completion = ChatCompletion()
     if not completion.choices:
         completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply, limits)
+    if not completion.choices:
+        raise not_an_answer("JSON without a choice", expected="chat completion", **reply)
+    if any(map(_says_nothing, completion.choices)) and not _has_messages(body):
+        raise not_an_answer("a choice without a message", expected="chat completion", **reply)
     calls = max((len(choice.message.tool_calls) for choice in completion.choices), default=0)
     for count, name in ((len(completion.choices), "choices"), (calls, "tool_calls")):
         most: int = getattr(limits, f"max_{name}")
         if count > most:
             what = f"{count:,} {name.replace('_', ' ')} (max_{name} is {most:,})"
             raise not_an_answer(what, expected="chat completion", **reply)
+    for choice in completion.choices:
+        choice.index = max(choice.index, 0)  # none comes before the first
     if len(completion.choices) > 1:
         completion.choices.sort(key=lambda choice: choice.index)
     for choice in completion.choices:
         if choice.message.tool_calls:
             name_calls(choice.message.tool_calls)
     return completion
+
+
+_NO_MESSAGE: Final = AssistantMessage()
+
+
+def _says_nothing(choice: Choice) -> bool:
+    """Whether a choice may lack its message; what content safety cut has none, and is an answer all the same."""
+    return choice.message == _NO_MESSAGE and folded_reason(choice.finish_reason) != "content_filter"
+
+
+def _has_messages(body: bytes) -> bool:
+    """Whether each choice of an answer that can be read has a message, which may say nothing."""
+    return all(is_object(choice.get("message")) for choice in decode_json(body)["choices"])
 
 
 def filter_error(completion: ChatCompletion, *, url: str, secrets: tuple[str, ...] = ()) -> ContentFilterError | None:
