@@ -123,6 +123,8 @@ class Trip:
         """The error, told which call it ends."""
         error.request_id = error.request_id or self.client_request_id
         error.attempts = self.retrying.attempts
+        if isinstance(error, APITimeoutError):  # a transport knows of its own attempt only
+            error.elapsed = asyncio.get_running_loop().time() - self.clock.started
         return error
 
     def over(self) -> InferenceError:
@@ -207,9 +209,14 @@ class Exchange:
         return self.failed(not_an_answer(what, body=body, expected=expected, **self._head()))
 
     def failed(self, error: E) -> E:
-        """The error, told which call it ends."""
-        error.request_id = error.request_id or self.meta.request_id
-        error.attempts = self.meta.attempts
+        """The error, told which call it ends, and that its answer had begun."""
+        meta = self.meta
+        error.request_id = meta.request_id or error.request_id
+        error.attempts = meta.attempts
+        if error.status is None:
+            error.status = meta.status
+        if error.phase is None or isinstance(error, APIStatusError):
+            error.phase = "body"
         return error
 
     async def _read(self, read: Callable[..., T], body: bytes) -> T:
@@ -297,6 +304,7 @@ class Session:
             InferenceError: as `begin` and `send` do.
         """
         trip = self.begin(call, terms)
+        exchange: Exchange | None = None
         try:
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 exchange = await self.send(trip)
@@ -304,7 +312,8 @@ class Session:
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
-            raise self.over(trip) from error.__cause__
+            over = self.over(trip)
+            raise (over if exchange is None else exchange.failed(over)) from error.__cause__
         exchange.meta.elapsed = asyncio.get_running_loop().time() - trip.clock.started
         return exchange, body
 
@@ -347,6 +356,7 @@ class Session:
             except (APIStatusError, APIConnectionError) as error:
                 if self.closed:
                     raise
+                trip.enters("total")
                 if not renewed and await self._renewed(trip, error):
                     renewed = True
                     continue
@@ -356,7 +366,6 @@ class Session:
             else:
                 trip.retrying.succeeded()
                 return exchange
-            trip.enters("total")
             await asyncio.sleep(delay)
 
     async def _attempt(self, trip: Trip) -> Exchange:
@@ -381,17 +390,25 @@ class Session:
             meta = meta_from(reply.status, headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
             return Exchange(reply, meta, call.url, secrets, place)
+        trip.enters("total")
+        raise await self._refusal(trip, reply, secrets)
+
+    async def _refusal(self, trip: Trip, reply: Reply, secrets: tuple[str, ...]) -> APIStatusError:
+        """The error that an answer is. Its body may repeat the credential: this frame is none of the traceback's."""
+        left = None if trip.clock.until is None else trip.clock.until - asyncio.get_running_loop().time()
+        # Half of what is left, so that the limit on the call does not strike first, and take the status away.
+        seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, left / 2)
         try:
-            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
+            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes, seconds)
         finally:
             reply.close()
-        raise error_from(
+        return error_from(
             status=reply.status,
             headers=reply.headers,
             body=body,
-            url=call.url,
+            url=trip.call.url,
             secrets=secrets,
-            model=call.model,
+            model=trip.call.model,
         )
 
     async def aclose(self) -> None:
@@ -423,6 +440,7 @@ class Session:
             if places.locked():
                 trip.enters("pool")
             await places.acquire()
+            trip.enters("total")
         return Place(places)
 
     async def _authorised(self, trip: Trip) -> tuple[Call, tuple[str, ...]]:
@@ -470,11 +488,11 @@ async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:
     return True
 
 
-async def _error_body(reply: Reply, limit: int) -> bytes:
+async def _error_body(reply: Reply, limit: int, seconds: float) -> bytes:
     """What came of the body of a refusal, however that ended: its status is not to be lost over it."""
     pieces: list[bytes] = []
     try:
-        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             await _read_into(pieces, reply, limit)
     except (APIConnectionError, InvalidResponseError, TimeoutError):
         pass
