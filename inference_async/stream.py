@@ -26,6 +26,7 @@ from .errors import (
     IncompleteStreamError,
     InferenceError,
     StreamError,
+    WrongEventLoopError,
 )
 from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session, Trip
@@ -174,8 +175,8 @@ class ChatStream:
         """
         if self._complete:
             return
-        if self._exchange is not None:
-            self._session.check_loop()
+        if self._exchange is not None and not self._trip.loop.is_closed():
+            self._check_loop()
         if self._error is None:
             self._error = ClientClosedError("the stream was closed before its end")
         self._ready.clear()
@@ -250,6 +251,10 @@ class ChatStream:
             raise ClientStateError("the stream is being read by another task; one task reads, any may close")
         self._busy = True
 
+    def _check_loop(self) -> None:
+        if self._session.check_loop() is not self._trip.loop:
+            raise WrongEventLoopError("the stream belongs to another event loop; begin and read it in one")
+
     async def _open(self) -> Exchange:
         self._begun = trip = self._session.begin(self._call, self._terms, awaits="first_token")
         async with asyncio.timeout_at(trip.clock.until) as trip.scope:
@@ -264,11 +269,11 @@ class ChatStream:
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
         if self._exchange is not None:
-            self._session.check_loop()
+            self._check_loop()
         try:
             exchange = self._exchange or await self._open()
             trip = self._trip
-            now = asyncio.get_running_loop().time()
+            now = trip.loop.time()
             if self._progress:
                 self._progress = False
                 trip.clock.wait_for("between_tokens", now=now)
@@ -316,7 +321,7 @@ class ChatStream:
         if head not in (b"{", b"[", b"<", b'"'):
             self._is_events = bool(head)
             return True
-        body = (data + await exchange.body(self._terms.limits.max_body_bytes)).removeprefix(_BOM)
+        body = (data + await exchange.body()).removeprefix(_BOM)
         self._ready.extend((chunk_of(await exchange.completion(body)), Mark.DONE))
         return False
 
@@ -379,7 +384,8 @@ class ChatStream:
             error, cause = IncompleteStreamError(f"the stream ended after {chunks} chunks: {error}"), error
         if isinstance(error, StreamError):
             error.partial = self.completion
-            error.add(f" (from {without_query(exchange.url)}, request id {exchange.meta.request_id})")
+            where = f"from {without_query(exchange.url)}, request id {exchange.meta.request_id}"
+            error.reword(f"{error.message} ({where})")
         return exchange.failed(error), cause
 
     @property

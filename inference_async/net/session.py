@@ -10,6 +10,7 @@ call goes from phase to phase, and closing the client moves it to now.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from ..errors import (
     InvalidResponseError,
     WrongEventLoopError,
 )
+from ..policy.limits import Limits
 from ..policy.retry import Budget, Retrying
 from ..policy.terms import Terms
 from ..policy.timeouts import Deadlines, Wait
@@ -81,18 +83,22 @@ class Trip:
         call: what is asked.
         terms: on which terms.
         clock: its deadlines.
+        loop: the event loop it is under way in.
         scope: what its current wait stands in; whoever waits has entered it.
         retrying: how often it was sent, and whether it may be sent again.
         client_request_id: one id for all attempts.
         credential: the header that carried the credential last.
     """
 
-    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "retrying", "scope", "terms")
+    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "loop", "retrying", "scope", "terms")
 
-    def __init__(self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, now: float) -> None:
+    def __init__(
+        self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.call = call
         self.terms = terms
-        self.clock = Deadlines(terms.timeouts, now=now)
+        self.clock = Deadlines(terms.timeouts, now=loop.time())
+        self.loop = loop
         self.scope: asyncio.Timeout | None = None
         self.retrying = Retrying(terms.retries, budget)
         self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
@@ -106,7 +112,7 @@ class Trip:
 
     def enters(self, limit: Wait) -> None:
         """Another wait begins, with a limit of its own."""
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         assert self.scope is not None  # noqa: S101  (for the type checkers)
         ends = self.scope.when()
         if ends is not None and ends <= now:
@@ -116,7 +122,7 @@ class Trip:
 
     def delay(self, error: InferenceError) -> float | None:
         """Seconds to wait before the call is sent again; None if it is not to be."""
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         return self.retrying.delay(error, elapsed=now - self.clock.started, left=self.clock.left(now=now))
 
     def failed(self, error: E) -> E:
@@ -124,13 +130,13 @@ class Trip:
         error.request_id = error.request_id or self.client_request_id
         error.attempts = self.retrying.attempts
         if isinstance(error, APITimeoutError):  # a transport knows of its own attempt only
-            error.elapsed = asyncio.get_running_loop().time() - self.clock.started
+            error.elapsed = self.loop.time() - self.clock.started
         return error
 
     def over(self) -> InferenceError:
         """The error of a wait that ended by a `TimeoutError`."""
         if self.scope is not None and self.scope.expired():
-            return self.failed(self.clock.error(now=asyncio.get_running_loop().time()))
+            return self.failed(self.clock.error(now=self.loop.time()))
         return self.failed(APIConnectionError("the transport gave up waiting"))  # a transport of another make
 
 
@@ -144,22 +150,26 @@ class Exchange:
         secrets: what must not appear in an error.
     """
 
-    __slots__ = ("_place", "meta", "reply", "secrets", "url")
+    __slots__ = ("_limits", "_place", "meta", "reply", "secrets", "url")
 
-    def __init__(self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...], place: Place) -> None:
+    def __init__(
+        self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...], *, limits: Limits, place: Place
+    ) -> None:
         self.reply = reply
         self.meta = meta
         self.url = url
         self.secrets = secrets
+        self._limits = limits
         self._place = place
 
-    async def body(self, limit: int) -> bytes:
+    async def body(self) -> bytes:
         """The whole body, or the rest of it.
 
         Raises:
-            InvalidResponseError: it is over `limit` bytes.
+            InvalidResponseError: it is over ``Limits.max_body_bytes``.
             APIConnectionError: it was cut.
         """
+        limit = self._limits.max_body_bytes
         pieces: list[bytes] = []
         try:
             if await _read_into(pieces, self.reply, limit):
@@ -194,11 +204,11 @@ class Exchange:
             APIStatusError: the body is an error all the same.
             InvalidResponseError: it is neither.
         """
-        return await self._read(completion_from, body)
+        return await self._read(partial(completion_from, limits=self._limits), body)
 
     async def embeddings(self, body: bytes) -> EmbeddingsResult:
         """The vectors in a whole body; see `completion`."""
-        return await self._read(embeddings_from, body)
+        return await self._read(partial(embeddings_from, limits=self._limits), body)
 
     async def model_info(self, body: bytes) -> ModelInfo:
         """The description of a model in a whole body; see `completion`."""
@@ -245,6 +255,8 @@ class Session:
         self._transport = transport
         self._auth = auth
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        self._max_connections = max_connections
         self._places = None if max_connections is None else asyncio.Semaphore(max_connections)
         self._budget = Budget()
         self._sending: set[asyncio.Timeout] = set()
@@ -263,7 +275,7 @@ class Session:
             WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
         """
         self.check_open()
-        return Trip(call, terms, budget=self._budget, awaits=awaits, now=self.check_loop().time())
+        return Trip(call, terms, budget=self._budget, awaits=awaits, loop=self.check_loop())
 
     def check_open(self) -> None:
         """Check that the client was not closed.
@@ -286,8 +298,11 @@ class Session:
             raise WrongEventLoopError(
                 "there is no running asyncio event loop here; this client runs on asyncio, not on trio or curio"
             ) from None
-        if self._loop is None:
-            self._loop = loop
+        process = os.getpid()
+        if self._loop is None or self._loop.is_closed() or self._process != process:
+            if self._loop is not None:
+                self._move()
+            self._loop, self._process = loop, process
         elif self._loop is not loop:
             raise WrongEventLoopError(
                 "the client is bound to the event loop that made its first call, and this is another one; "
@@ -308,14 +323,21 @@ class Session:
         try:
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 exchange = await self.send(trip)
-                body = await exchange.body(terms.limits.max_body_bytes)
+                body = await exchange.body()
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
             over = self.over(trip)
             raise (over if exchange is None else exchange.failed(over)) from error.__cause__
-        exchange.meta.elapsed = asyncio.get_running_loop().time() - trip.clock.started
+        exchange.meta.elapsed = trip.loop.time() - trip.clock.started
         return exchange, body
+
+    def _move(self) -> None:
+        """The event loop is gone, or it is the parent process's: what waited in it will not come back."""
+        self._sending = set()
+        if self._max_connections is not None:
+            self._places = asyncio.Semaphore(self._max_connections)
+        self._auth.move()
 
     def over(self, trip: Trip) -> InferenceError:
         """The error of a wait of a trip that ended in a `TimeoutError`."""
@@ -385,17 +407,17 @@ class Session:
         trip.sets_out()
         reply = await self._transport.send(sent, connect_timeout=trip.terms.timeouts.connect)
         if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
-            elapsed = asyncio.get_running_loop().time() - trip.clock.started
+            elapsed = trip.loop.time() - trip.clock.started
             headers = _masked(reply.headers, secrets)  # errors hold them too, under `.partial`
             meta = meta_from(reply.status, headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
-            return Exchange(reply, meta, call.url, secrets, place)
+            return Exchange(reply, meta, call.url, secrets, limits=trip.terms.limits, place=place)
         trip.enters("total")
         raise await self._refusal(trip, reply, secrets)
 
     async def _refusal(self, trip: Trip, reply: Reply, secrets: tuple[str, ...]) -> APIStatusError:
         """The error that an answer is. Its body may repeat the credential: this frame is none of the traceback's."""
-        left = None if trip.clock.until is None else trip.clock.until - asyncio.get_running_loop().time()
+        left = None if trip.clock.until is None else trip.clock.until - trip.loop.time()
         # Half of what is left, so that the limit on the call does not strike first, and take the status away.
         seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, left / 2)
         try:
