@@ -81,6 +81,7 @@ def audit(session: nox.Session) -> None:
     session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "--requirement", LOCK, *session.posargs)
 
 
+@nox.session
 def scale(session: nox.Session) -> None:
     """Ten thousand streams at once: none lost, and what each of them costs."""
     _install(session, "test")

@@ -284,31 +284,32 @@ class ChatStream:
         try:
             exchange = self._exchange or await self._open()
             trip = self._trip
+            now = trip.loop.time()
             if self._progress:
                 self._progress = False
-                trip.clock.wait_for("between_tokens", now=trip.loop.time())
+                trip.clock.wait_for("between_tokens", now=now)
+            left = trip.clock.left(now=now)
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+                if left is not None and left <= 0:
+                    await asyncio.sleep(0)  # a read that need not wait, for the consumer was slow, would not tell
                 data = await exchange.reply.read()
                 is_events = self._is_events or await self._sniff(exchange, data)
+                if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
+                    self._head += data[:_HEAD_BYTES]
+                self._unread += len(data)
+                # Within the limit on time too: where bytes wait already when the thread is done, no read ever waits.
+                items = await self._fed(data) if is_events else []
             trip.scope = None
             if self._error is not None:  # closed by another task in the very step in which the bytes came
                 raise self._error
-            if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
-                self._head += data[:_HEAD_BYTES]
-            if not is_events:
-                return
-            self._unread += len(data)
-            if self._unread < LARGE:
-                items = self._feed(data)
-            else:
-                items = await in_thread(partial(self._feed, data))
-                if self._error is not None:  # closed meanwhile
-                    raise self._error
             if items:
                 self._unread = 0
                 self._ready.extend(items)
         except BaseException as error:
             self._fail(error)
+
+    async def _fed(self, data: bytes) -> list[Item]:
+        return self._feed(data) if self._unread < LARGE else await in_thread(partial(self._feed, data))
 
     def _feed(self, data: bytes) -> list[Item]:
         if not data:

@@ -413,17 +413,24 @@ class Session:
             meta.attempts = trip.retrying.attempts
             return Exchange(reply, meta, call.url, secrets, limits=trip.terms.limits, place=place)
         trip.enters("total")
+        raise await self._refusal(trip, reply, secrets)
+
+    async def _refusal(self, trip: Trip, reply: Reply, secrets: tuple[str, ...]) -> APIStatusError:
+        """The error that an answer is. Its body may repeat the credential: this frame is none of the traceback's."""
+        left = None if trip.clock.until is None else trip.clock.until - trip.loop.time()
+        # Half of what is left, so that the limit on the call does not strike first, and take the status away.
+        seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, left / 2)
         try:
-            body = await _error_body(reply, trip)
+            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes, seconds)
         finally:
             reply.close()
-        raise error_from(
+        return error_from(
             status=reply.status,
             headers=reply.headers,
             body=body,
-            url=call.url,
+            url=trip.call.url,
             secrets=secrets,
-            model=call.model,
+            model=trip.call.model,
         )
 
     async def aclose(self) -> None:
@@ -505,14 +512,12 @@ async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:
     return True
 
 
-async def _error_body(reply: Reply, trip: Trip) -> bytes:
+async def _error_body(reply: Reply, limit: int, seconds: float) -> bytes:
     """What came of the body of a refusal, however that ended: its status is not to be lost over it."""
-    left = trip.clock.left(now=trip.loop.time())
-    seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, 0.9 * left)
     pieces: list[bytes] = []
     try:
         async with asyncio.timeout(seconds):
-            await _read_into(pieces, reply, trip.terms.limits.max_error_body_bytes)
+            await _read_into(pieces, reply, limit)
     except (APIConnectionError, InvalidResponseError, TimeoutError):
         pass
     return b"".join(pieces)

@@ -20,7 +20,15 @@ import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
 from ..policy.limits import DEFAULT_LIMITS, Limits
-from ..types import AssistantMessage, ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
+from ..types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    ContentFilterResults,
+    EmbeddingsResult,
+    ModelInfo,
+    ResponseMeta,
+)
 from ..types.base import is_array, is_object
 from ..types.chat import folded_reason
 from ..types.safety import results_in
@@ -57,7 +65,6 @@ _USUAL: Final = re.compile(r"[A-Za-z0-9+/=._~-]*")
 _ANY_USUAL: Final = r"(?:[A-Za-z0-9+/=._~-]|\\{1,3}(?:u[0-9a-fA-F]{4}|[A-Za-z0-9+/=._~-])|%(?:25)?[0-9a-fA-F]{2})"
 _SHORT_ESCAPES: Final[Mapping[str, str]] = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _LONGEST_FORM: Final = 12  # characters that an escaped character of a secret may take: a surrogate pair
-_BLANK: Final = AssistantMessage()
 _NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 _WAIT: Final = re.compile(
     r"\b(?:retry|try again)\s+(?:after|in)\s+([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|milliseconds?|s|seconds?)\b",
@@ -108,14 +115,18 @@ def completion_from(
         completion = ChatCompletion()
     if not completion.choices:
         completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply, limits)
-    if all(choice.message == _BLANK for choice in completion.choices):
-        _check_messages(body, completion, reply)
+    if not completion.choices:
+        raise not_an_answer("JSON without a choice", expected="chat completion", **reply)
+    if any(map(_says_nothing, completion.choices)) and not _has_messages(body):
+        raise not_an_answer("a choice without a message", expected="chat completion", **reply)
     calls = max((len(choice.message.tool_calls) for choice in completion.choices), default=0)
     for count, name in ((len(completion.choices), "choices"), (calls, "tool_calls")):
         most: int = getattr(limits, f"max_{name}")
         if count > most:
             what = f"{count:,} {name.replace('_', ' ')} (max_{name} is {most:,})"
             raise not_an_answer(what, expected="chat completion", **reply)
+    for choice in completion.choices:
+        choice.index = max(choice.index, 0)  # none comes before the first
     if len(completion.choices) > 1:
         completion.choices.sort(key=lambda choice: choice.index)
     for choice in completion.choices:
@@ -125,14 +136,17 @@ def completion_from(
     return completion
 
 
-def _check_messages(body: bytes, completion: ChatCompletion, reply: dict[str, Any]) -> None:
-    """Refuse an answer that says nothing because there is nothing in it; a model may well have nothing to say."""
-    if any(folded_reason(choice.finish_reason) == "content_filter" for choice in completion.choices):
-        return
-    rows = decode_json(body).get("choices") or ()
-    if not any(is_object(row) and is_object(row.get("message")) for row in rows):
-        what = "JSON whose choices hold no message" if completion.choices else "JSON without a choice"
-        raise not_an_answer(what, expected="chat completion", **reply)
+_NO_MESSAGE: Final = AssistantMessage()
+
+
+def _says_nothing(choice: Choice) -> bool:
+    """Whether a choice may lack its message; what content safety cut has none, and is an answer all the same."""
+    return choice.message == _NO_MESSAGE and folded_reason(choice.finish_reason) != "content_filter"
+
+
+def _has_messages(body: bytes) -> bool:
+    """Whether each choice of an answer that can be read has a message, which may say nothing."""
+    return all(is_object(choice.get("message")) for choice in decode_json(body)["choices"])
 
 
 def filter_error(completion: ChatCompletion, *, url: str, secrets: tuple[str, ...] = ()) -> ContentFilterError | None:
