@@ -101,9 +101,15 @@ class AiohttpReply:
         """See `Reply.read`."""
         try:
             return await self._content.readany()
+        except APIConnectionError:  # which `_ended` has put there
+            if left := _left_in(self._content):
+                return left
+            raise
         except InferenceError:
-            raise  # which `close` or `_ended` has put there
+            raise  # which `close` has put there
         except Exception as error:
+            if left := _left_in(self._content):
+                return left
             raise of_read(error) from error
 
     async def finish(self) -> None:
@@ -342,6 +348,14 @@ def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
         status=response.status,
         request_id=request_id_of({name.lower(): value for name, value in response.headers.items()}),
     )
+
+
+def _left_in(content: aiohttp.StreamReader) -> bytes:
+    """What had come before the connection was cut, and was not read: aiohttp raises first, and forgets it."""
+    buffer = content._buffer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (it has no other way to it)
+    left = b"".join(buffer)  # whole pieces, as nothing but `readany` takes from it
+    buffer.clear()
+    return left
 
 
 def _watch(response: aiohttp.ClientResponse, session: aiohttp.ClientSession) -> None:

@@ -328,7 +328,7 @@ def all_cuts(wire: Wire) -> list[tuple[int, bool]]:
 
 def _connector(client: InferenceClient) -> Any:
     transport: Any = client._session._transport
-    return transport._session.connector
+    return transport._own[0].connector
 
 
 # What must come of a cut

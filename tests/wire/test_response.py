@@ -1254,5 +1254,6 @@ def test_any_secret_is_masked_in_any_form(key: str, form: Callable[[str], str]) 
 def test_no_part_of_a_secret_is_left_where_the_head_ends(before: int, form: Callable[[str], str]) -> None:
     key = KEYS[0].replace("x", "_")
     head = head_of(b"x" * before + form(key).encode() + b"y" * 1000, [key])
-    assert set(head.replace("[secret]", "")) <= {"x", "y"}
+    kept = re.sub(r"\[(s(e(c(r(e(t)?)?)?)?)?)?$", "", head.replace("[secret]", ""))  # the mask may be cut itself
+    assert set(kept) <= {"x", "y"}
     assert 65_000 < len(head) < 66_500
