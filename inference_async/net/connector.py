@@ -99,6 +99,13 @@ class Handler(ResponseHandler):
         self.begun = False
         super().set_response_params(**params)
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone: in good order, or by a reset, which ends no body well, even if aiohttp thinks so."""
+        payload: aiohttp.StreamReader | None = self._payload
+        if exc is not None and payload is not None and not payload.is_eof():
+            payload.set_exception(CutError(str(exc), stale=False, begun=True), exc)
+        super().connection_lost(exc)
+
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """The connection is lost, or cannot be understood."""
         cause = exc if exc_cause is None else exc_cause
