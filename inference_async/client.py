@@ -51,6 +51,8 @@ from .wire.request import (
 from .wire.response import filter_error
 
 if TYPE_CHECKING:
+    import ssl as ssl_module
+
     import aiohttp
 
     from .structured import AnswerType
@@ -102,7 +104,12 @@ class InferenceClient:
         max_connections: how many calls may hold a connection at once; the others wait for ``Timeouts.pool`` at most.
             None for no bound.
         allow_insecure: allow a credential over plain http to another machine.
-        session: an aiohttp session to use in place of an own one; it is not closed by this client.
+        ssl: a context that trusts other authorities than the system's, as ``ssl.create_default_context(cafile=...)``
+            makes one; TLS 1.2 at least. There is no other way to trust what the system does not.
+        trust_env: go through the proxies that ``HTTPS_PROXY`` and its like name.
+        proxy: go through this one, such as ``http://user:password@proxy:3128``.
+        session: an aiohttp session to use in place of an own one; it is not closed by this client, and its proxies and
+            TLS are its owner's.
         transport: something else to send with, in place of aiohttp.
 
     Raises:
@@ -129,6 +136,9 @@ class InferenceClient:
         limits: Limits | None = None,
         max_connections: int | None = None,
         allow_insecure: bool = False,
+        ssl: ssl_module.SSLContext | None = None,
+        trust_env: bool = False,
+        proxy: str | None = None,
         session: aiohttp.ClientSession | None = None,
         transport: Transport | None = None,
         **unknown: Never,
@@ -138,6 +148,8 @@ class InferenceClient:
         refuse_unknown(unknown)
         if isinstance(credential, str) and credential.startswith(("https://", "http://")):
             raise ConfigurationError("got a URL as the credential; are endpoint and credential in each other's place?")
+        if transport is not None and (session, ssl, proxy, trust_env) != (None, None, None, False):
+            raise ConfigurationError("got transport= beside session=, ssl=, trust_env= or proxy=, which are not for it")
         key_name = variables_of(os.environ)[1] if endpoint is None else "AZURE_INFERENCE_CREDENTIAL"
         endpoint, settings = understood(endpoint, dialect, api_version, key_header)
         if credential is None:
@@ -166,7 +178,7 @@ class InferenceClient:
         if max_connections is not None and (not is_whole(max_connections) or max_connections < 1):
             raise ConfigurationError(f"got max_connections={short(max_connections)}, expected 1 or more, or None")
         self._session = Session(
-            transport or AiohttpTransport(session),
+            transport or AiohttpTransport(session, ssl=ssl, trust_env=trust_env, proxy=proxy),
             authoriser(credential, endpoint, scope=scope),
             max_connections=max_connections,
         )

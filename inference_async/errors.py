@@ -127,10 +127,10 @@ class InferenceError(Exception):
         self.message = message
         self.request_id = request_id
 
-    def add(self, words: str) -> None:
-        """Add to the message."""
-        self.message += words
-        self.args = (self.message,)
+    def reword(self, message: str) -> None:
+        """Say it in other words."""
+        self.message = message
+        self.args = (message,)
 
     def __str__(self) -> str:
         return self.message
@@ -172,6 +172,7 @@ class APIConnectionError(InferenceError):
             ``protocol`` (what came is not HTTP), ``timeout``, ``pool``, or ``other``.
         stale: the connection was one kept from an earlier call, and was closed by the other side before it answered
             with a single byte: the request was most likely not seen, and is sent once more by itself.
+        begun: some bytes of an answer had come, though not all of its head.
     """
 
     def __init__(
@@ -181,12 +182,14 @@ class APIConnectionError(InferenceError):
         kind: ConnectionKind = "other",
         phase: Phase | None = None,
         stale: bool = False,
+        begun: bool = False,
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id)
         self.kind: ConnectionKind = kind
         self.phase = phase
         self.stale = stale
+        self.begun = begun
 
     @property
     def retryable(self) -> bool:

@@ -315,7 +315,7 @@ class ChatStream:
         if head not in (b"{", b"[", b"<", b'"'):
             self._is_events = bool(head)
             return True
-        body = (data + await exchange.body(self._terms.limits.max_body_bytes)).removeprefix(_BOM)
+        body = (data + await exchange.body()).removeprefix(_BOM)
         self._ready.extend((chunk_of(await exchange.completion(body)), Mark.DONE))
         return False
 
@@ -378,7 +378,8 @@ class ChatStream:
             error, cause = IncompleteStreamError(f"the stream ended after {chunks} chunks: {error}"), error
         if isinstance(error, StreamError):
             error.partial = self.completion
-            error.add(f" (from {without_query(exchange.url)}, request id {exchange.meta.request_id})")
+            where = f"from {without_query(exchange.url)}, request id {exchange.meta.request_id}"
+            error.reword(f"{error.message} ({where})")
         return exchange.failed(error), cause
 
     @property

@@ -33,6 +33,7 @@ from ..errors import (
     WrongEventLoopError,
 )
 from ..wire.request import Call, Secret
+from ..wire.response import redact
 from .connector import Connector, is_ambiguous, sever
 from .faults import of_read, of_send
 from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
@@ -220,10 +221,22 @@ class AiohttpTransport:
             host = url.raw_host
         except ValueError as error:
             raise ConfigurationError(f"got a URL that cannot be called: {error}") from None
+        response = await self._requested(session, call, url, host, connect_timeout)
+        if isinstance(response, APIConnectionError):
+            raise response
+        reply = _reply(response, home)
+        _watch(response, session)
+        self._replies.add(reply)
+        return reply
+
+    async def _requested(
+        self, session: aiohttp.ClientSession, call: Call, url: URL, host: str | None, connect_timeout: float | None
+    ) -> aiohttp.ClientResponse | APIConnectionError:
+        """The response; or, to be raised where no cause clings to it, an error whose cause quotes the answer."""
         options = self._options(call)
         started = time.monotonic()
         try:
-            response = await session.request(
+            return await session.request(
                 call.method,
                 url,
                 data=call.body if len(call.body) <= _LARGE else io.BytesIO(call.body),
@@ -238,18 +251,18 @@ class AiohttpTransport:
         except Exception as error:
             if session.closed:
                 raise _closed_under(call) from error
-            raise of_send(
+            failure = of_send(
                 error,
                 where=urlsplit(call.url).netloc,
                 host=host,
                 secure=url.scheme == "https",
                 connect_timeout=connect_timeout,
                 elapsed=time.monotonic() - started,
-            ) from error
-        reply = _reply(response, home)
-        _watch(response, session)
-        self._replies.add(reply)
-        return reply
+            )
+            if failure.kind != "protocol":
+                raise failure from error
+        failure.reword(redact(failure.message, _secrets(call)))
+        return failure
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -381,6 +394,10 @@ def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list
     assert session.closed  # noqa: S101  (so that aiohttp does not complain when it is dropped)
 
 
+def _secrets(call: Call) -> tuple[str, ...]:
+    return tuple(value.rpartition(" ")[2] for value in call.headers.values() if isinstance(value, Secret))
+
+
 def _closed_under(call: Call) -> ClientClosedError:
     return ClientClosedError(f"the session was closed while {urlsplit(call.url).netloc} was being asked")
 
@@ -395,10 +412,8 @@ def _checked(context: object) -> ssl_module.SSLContext | None:
         return None
     if not isinstance(context, ssl_module.SSLContext):
         raise ConfigurationError(
-            f"got ssl={context!r}"
-            if isinstance(context, bool)
-            else f"got ssl= of type {type(context).__name__}, "
-            "expected an ssl.SSLContext such as ssl.create_default_context(cafile=...) makes"
+            f"got ssl= of type {type(context).__name__}, expected an ssl.SSLContext such as "
+            "ssl.create_default_context(cafile=...) makes"
         )
     if context.minimum_version < ssl_module.TLSVersion.TLSv1_2:
         raise ConfigurationError("got an SSLContext that allows TLS below 1.2; set its minimum_version to TLSv1_2")

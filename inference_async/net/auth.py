@@ -102,6 +102,10 @@ class Authoriser(Protocol):
         """
         ...
 
+    def move(self) -> None:
+        """Go on in another event loop: the one that was used is closed, or another process's."""
+        ...
+
     async def aclose(self) -> None:
         """End a refresh under way, and close a credential that was made here; one that was given is its owner's."""
         ...
@@ -158,6 +162,9 @@ class _Plain:
             return False  # the refusal says more
         return header is not None and header[1] != refused
 
+    def move(self) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 
@@ -179,6 +186,9 @@ class _Key(_Plain):
 class _Provider(_Plain):
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
+        self._threads = Threads(_THREADS)
+
+    def move(self) -> None:
         self._threads = Threads(_THREADS)
 
     async def header(self) -> tuple[str, Secret]:
@@ -247,6 +257,13 @@ class _Token:
             with contextlib.suppress(CredentialError):  # the refusal says more
                 await self._renewed()
         return self._token is not None and self._token.header != refused
+
+    def move(self) -> None:
+        self._threads = Threads(_THREADS)
+        self._lock = asyncio.Lock()
+        self._refresh = None
+        if self._owned:
+            self._credential = None  # its connections belong to the other loop, too
 
     async def aclose(self) -> None:
         self._closed = True

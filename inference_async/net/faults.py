@@ -48,7 +48,7 @@ def of_send(
         return _failed(f"got an answer from {where} that is not HTTP: {said}", "protocol", "headers")
     if isinstance(error, CutError):
         how = "the connection was closed " + ("in the middle of its head" if error.begun else "before it began")
-        return _failed(f"no answer from {where}: {how}", "cut", "headers", stale=error.stale)
+        return _failed(f"no answer from {where}: {how}", "cut", "headers", stale=error.stale, begun=error.begun)
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
         return _failed(f"no answer from {where}: {_reason(error)}", "cut", "headers")
     return _failed(f"no answer from {where}: {_reason(error)}", "other", "headers")
@@ -61,8 +61,10 @@ def of_read(error: BaseException | None) -> APIConnectionError:
     return _failed("the connection was cut before the answer was whole", "cut", "body")
 
 
-def _failed(message: str, kind: ConnectionKind, phase: Phase, *, stale: bool = False) -> APIConnectionError:
-    return APIConnectionError(message, kind=kind, phase=phase, stale=stale)
+def _failed(
+    message: str, kind: ConnectionKind, phase: Phase, *, stale: bool = False, begun: bool = False
+) -> APIConnectionError:
+    return APIConnectionError(message, kind=kind, phase=phase, stale=stale, begun=begun)
 
 
 def _is_framing(error: BaseException | None) -> bool:

@@ -7,12 +7,12 @@ finds there to a call that has a key.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import urllib.request
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError
+from ..wire.endpoints import is_loopback
 from ..wire.request import Secret
 
 __all__ = ["Proxies", "Proxy"]
@@ -66,7 +66,7 @@ class Proxies:
             return None
         scheme, host = (parts := urlsplit(url)).scheme, parts.hostname or ""
         proxy = self._named or self._found(scheme, host)
-        if proxy is not None and scheme == "http" and secret and not (proxy.is_local and _is_loopback(host)):
+        if proxy is not None and scheme == "http" and secret and not (proxy.is_local and is_loopback(host)):
             raise ConfigurationError(f"got a proxy and a credential for http://{host}, expected https://: {_NEVER}")
         return proxy
 
@@ -75,7 +75,7 @@ class Proxies:
         key = (scheme, host)
         if key not in self._known:
             url = self._from_environment.get(scheme) or self._from_environment.get("all")
-            bypassed = not url or _is_loopback(host) or urllib.request.proxy_bypass(host)
+            bypassed = not url or is_loopback(host) or urllib.request.proxy_bypass(host)
             self._known[key] = None if bypassed or not url else _understood(url, f"the environment, for {scheme}://")
         return self._known[key]
 
@@ -93,11 +93,4 @@ def _understood(url: object, where: str) -> Proxy:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = Secret("Basic " + base64.b64encode(pair.encode()).decode())
     netloc = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
-    return Proxy(f"{parts.scheme}://{netloc}", authorization, _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return Proxy(f"{parts.scheme}://{netloc}", authorization, is_loopback(host))

@@ -10,6 +10,7 @@ call goes from phase to phase, and closing the client moves it to now.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from ..errors import (
     InvalidResponseError,
     WrongEventLoopError,
 )
+from ..policy.limits import Limits
 from ..policy.retry import Budget, Retrying
 from ..policy.terms import Terms
 from ..policy.timeouts import Deadlines, Wait
@@ -142,22 +144,26 @@ class Exchange:
         secrets: what must not appear in an error.
     """
 
-    __slots__ = ("_place", "meta", "reply", "secrets", "url")
+    __slots__ = ("_limits", "_place", "meta", "reply", "secrets", "url")
 
-    def __init__(self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...], place: Place) -> None:
+    def __init__(
+        self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...], *, limits: Limits, place: Place
+    ) -> None:
         self.reply = reply
         self.meta = meta
         self.url = url
         self.secrets = secrets
+        self._limits = limits
         self._place = place
 
-    async def body(self, limit: int) -> bytes:
+    async def body(self) -> bytes:
         """The whole body, or the rest of it.
 
         Raises:
-            InvalidResponseError: it is over `limit` bytes.
+            InvalidResponseError: it is over ``Limits.max_body_bytes``.
             APIConnectionError: it was cut.
         """
+        limit = self._limits.max_body_bytes
         pieces: list[bytes] = []
         try:
             if await _read_into(pieces, self.reply, limit):
@@ -192,11 +198,11 @@ class Exchange:
             APIStatusError: the body is an error all the same.
             InvalidResponseError: it is neither.
         """
-        return await self._read(completion_from, body)
+        return await self._read(partial(completion_from, limits=self._limits), body)
 
     async def embeddings(self, body: bytes) -> EmbeddingsResult:
         """The vectors in a whole body; see `completion`."""
-        return await self._read(embeddings_from, body)
+        return await self._read(partial(embeddings_from, limits=self._limits), body)
 
     async def model_info(self, body: bytes) -> ModelInfo:
         """The description of a model in a whole body; see `completion`."""
@@ -238,6 +244,8 @@ class Session:
         self._transport = transport
         self._auth = auth
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        self._max_connections = max_connections
         self._places = None if max_connections is None else asyncio.Semaphore(max_connections)
         self._budget = Budget()
         self._sending: set[asyncio.Timeout] = set()
@@ -279,8 +287,11 @@ class Session:
             raise WrongEventLoopError(
                 "there is no running asyncio event loop here; this client runs on asyncio, not on trio or curio"
             ) from None
-        if self._loop is None:
-            self._loop = loop
+        process = os.getpid()
+        if self._loop is None or self._loop.is_closed() or self._process != process:
+            if self._loop is not None:
+                self._move()
+            self._loop, self._process = loop, process
         elif self._loop is not loop:
             raise WrongEventLoopError(
                 "the client is bound to the event loop that made its first call, and this is another one; "
@@ -300,13 +311,20 @@ class Session:
         try:
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 exchange = await self.send(trip)
-                body = await exchange.body(terms.limits.max_body_bytes)
+                body = await exchange.body()
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
             raise self.over(trip) from error.__cause__
         exchange.meta.elapsed = asyncio.get_running_loop().time() - trip.clock.started
         return exchange, body
+
+    def _move(self) -> None:
+        """The event loop is gone, or it is the parent process's: what waited in it will not come back."""
+        self._sending = set()
+        if self._max_connections is not None:
+            self._places = asyncio.Semaphore(self._max_connections)
+        self._auth.move()
 
     def over(self, trip: Trip) -> InferenceError:
         """The error of a wait of a trip that ended in a `TimeoutError`."""
@@ -380,7 +398,7 @@ class Session:
             headers = _masked(reply.headers, secrets)  # errors hold them too, under `.partial`
             meta = meta_from(reply.status, headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
-            return Exchange(reply, meta, call.url, secrets, place)
+            return Exchange(reply, meta, call.url, secrets, limits=trip.terms.limits, place=place)
         try:
             body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
         finally:

@@ -192,7 +192,9 @@ def _may_be_sent_again(error: InferenceError) -> bool:
         return error.retryable
     if isinstance(error, APITimeoutError):
         return error.phase == "connect"
-    return isinstance(error, APIConnectionError) and error.retryable and error.phase in ("connect", "headers")
+    if not isinstance(error, APIConnectionError) or error.begun:
+        return False
+    return error.retryable and error.phase in ("connect", "headers")
 
 
 def _is_seconds(value: object) -> bool:

@@ -252,7 +252,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_local(self) -> bool:
         """Whether the host is this machine."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
     @property
     def is_secure(self) -> bool:
@@ -471,7 +471,8 @@ def _dialect_of(parts: SplitResult, path: str) -> Dialect:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, as it stands in a URL, is this machine whatever the resolver says."""
     if host == "localhost":
         return True
     try:
