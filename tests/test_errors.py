@@ -346,10 +346,14 @@ HELD: Final[dict[str, tuple[type[InferenceError], dict[str, Any], dict[str, Any]
     "any": (InferenceError, {"request_id": "r1"}, {"status": None, "partial": None, "phase": None, "attempts": 0}),
     "connection": (
         APIConnectionError,
-        {"kind": "cut", "phase": "headers", "stale": True, "request_id": "r1"},
+        {"kind": "cut", "phase": "headers", "stale": True, "begun": True, "request_id": "r1"},
         {"status": None, "partial": None, "attempts": 0},
     ),
-    "connection, bare": (APIConnectionError, {}, {"kind": "other", "phase": None, "stale": False, "request_id": None}),
+    "connection, bare": (
+        APIConnectionError,
+        {},
+        {"kind": "other", "phase": None, "stale": False, "begun": False, "request_id": None},
+    ),
     "timeout": (
         APITimeoutError,
         {"phase": "between_tokens", "elapsed": 1.5, "chunks": 3, "partial": PARTIAL, "request_id": "r1"},
@@ -444,10 +448,10 @@ def test_messages_are_a_copy(cls: Callable[..., ToolError | ToolLoopError]) -> N
     assert error.messages == [UserMessage("u")]
 
 
-def test_words_are_added_to_the_message() -> None:
+def test_a_message_in_other_words() -> None:
     error = RateLimitError("too much", status=429)
-    error.add("; tried twice")
-    assert (str(error), error.message, error.args) == ("too much; tried twice",) * 2 + (("too much; tried twice",),)
+    error.reword("no")
+    assert (str(error), error.message, error.args) == ("no", "no", ("no",))
 
 
 @pytest.mark.parametrize(
