@@ -41,6 +41,7 @@ from inference_async.types import (
     Usage,
 )
 from inference_async.wire.response import (
+    _pattern,
     completion_from,
     describe_error,
     embeddings_from,
@@ -1130,6 +1131,11 @@ KEYS: Final = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_pattern_of_an_earlier_test() -> None:
+    _pattern.cache_clear()
+
+
 def unicode_escaped(text: str) -> str:
     units = text.encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
@@ -1187,6 +1193,7 @@ def test_a_long_secret_takes_no_more_than_its_length() -> None:
         pytest.param("my abcdef!", ["abcdef"], "my [secret]!", id="the shortest"),
         pytest.param("my abcde!", ["abcde"], "my abcde!", id="too short to be one"),
         pytest.param("my abcdef!", [""], "my abcdef!", id="none"),
+        pytest.param("my \ud800abcdef!", ["\ud800abcdef"], "my [secret]!", id="half of a surrogate pair"),
         pytest.param("abcdef ghijkl abcdef", ["ghijkl", "abcdef"], "[secret] [secret] [secret]", id="two"),
     ],
 )
