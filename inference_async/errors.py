@@ -361,6 +361,9 @@ class ContentFilterError(BadRequestError):
         self.categories: dict[str, Any] = dict(categories or {})
         self.content_filter = content_filter
         self.completion = completion
+        if completion is not None:
+            self.phase = "body"
+            self.attempts = completion.meta.attempts
 
 
 class AuthenticationError(APIStatusError):
@@ -426,6 +429,9 @@ class ResponseTypeError(InferenceError):
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id)
+        self.status = completion.meta.status or None
+        self.phase = "body"
+        self.attempts = completion.meta.attempts
         self.reason: NoValue = reason
         self.text = text
         self.position = position

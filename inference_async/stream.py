@@ -26,6 +26,7 @@ from .errors import (
     IncompleteStreamError,
     InferenceError,
     StreamError,
+    WrongEventLoopError,
 )
 from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session, Trip
@@ -174,8 +175,8 @@ class ChatStream:
         """
         if self._complete:
             return
-        if self._exchange is not None:
-            self._session.check_loop()
+        if self._exchange is not None and not self._trip.loop.is_closed():
+            self._check_loop()
         if self._error is None:
             self._error = ClientClosedError("the stream was closed before its end")
         self._ready.clear()
@@ -250,6 +251,10 @@ class ChatStream:
             raise ClientStateError("the stream is being read by another task; one task reads, any may close")
         self._busy = True
 
+    def _check_loop(self) -> None:
+        if self._session.check_loop() is not self._trip.loop:
+            raise WrongEventLoopError("the stream belongs to another event loop; begin and read it in one")
+
     async def _open(self) -> Exchange:
         self._begun = trip = self._session.begin(self._call, self._terms, awaits="first_token")
         async with asyncio.timeout_at(trip.clock.until) as trip.scope:
@@ -264,13 +269,13 @@ class ChatStream:
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
         if self._exchange is not None:
-            self._session.check_loop()
+            self._check_loop()
         try:
             exchange = self._exchange or await self._open()
             trip = self._trip
             if self._progress:
                 self._progress = False
-                trip.clock.wait_for("between_tokens", now=asyncio.get_running_loop().time())
+                trip.clock.wait_for("between_tokens", now=trip.loop.time())
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 data = await exchange.reply.read()
                 is_events = self._is_events or await self._sniff(exchange, data)

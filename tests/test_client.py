@@ -433,16 +433,21 @@ async def test_a_callers_session_that_is_closed() -> None:
 
 
 def test_another_event_loop() -> None:
-    client = scripted(reply(), reply())
+    client = scripted(reply(), reply(), reply(), max_connections=1)
 
     async def call() -> None:
         await client.complete("hi")
 
-    asyncio.run(call())
-    with pytest.raises(WrongEventLoopError, match="one client per loop"):
-        asyncio.run(call())
-    with pytest.raises(WrongEventLoopError):
-        asyncio.run(client.aclose())
+    async def call_here_and_there() -> None:
+        await client.complete("hi")
+        with pytest.raises(WrongEventLoopError, match="one client per loop"):
+            await asyncio.to_thread(asyncio.run, call())
+        with pytest.raises(WrongEventLoopError):
+            await asyncio.to_thread(asyncio.run, client.aclose())
+
+    asyncio.run(call_here_and_there())
+    asyncio.run(call())  # the first loop is closed: the client goes on in the next one
+    asyncio.run(client.aclose())
 
 
 def test_trio() -> None:

@@ -111,7 +111,7 @@ def reachable(value: object, depth: int = 4, known: set[int] | None = None) -> I
         return
     known.add(id(value))
     yield value if type(value) is str else repr(value)
-    if depth == 0:
+    if depth == 0 or isinstance(value, asyncio.AbstractEventLoop):  # which shows what runs at the moment
         return
     inner: list[object] = []
     if isinstance(value, Mapping):

@@ -386,10 +386,26 @@ def test_another_event_loop() -> None:
 
     with pytest.raises(WrongEventLoopError):
         asyncio.run(held[0].final())
-    with pytest.raises(WrongEventLoopError):
-        asyncio.run(held[0].aclose())
     with pytest.warns(ResourceWarning, match="a ChatStream was dropped before its end"):
         drop()
+
+
+async def test_only_its_own_event_loop_may_close_a_stream() -> None:
+    client, reply = streamed(event(chunk("Hel")), 30.0)
+    stream = client.stream("hi")
+    await anext(stream)
+    with pytest.raises(WrongEventLoopError):
+        await asyncio.to_thread(asyncio.run, stream.aclose())
+    assert not reply.closed
+    await stream.aclose()
+
+
+def test_a_stream_whose_event_loop_is_gone_can_still_be_closed() -> None:
+    client, reply = streamed(event(chunk("Hel")), 30.0)
+    stream = client.stream("hi")
+    asyncio.run(stream.__aenter__())
+    asyncio.run(stream.aclose())
+    assert reply.closed
 
 
 async def test_repr_says_how_it_stands() -> None:

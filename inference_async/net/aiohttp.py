@@ -411,9 +411,9 @@ def _checked(context: object) -> ssl_module.SSLContext | None:
     if context is None:
         return None
     if not isinstance(context, ssl_module.SSLContext):
+        what = f"ssl={context!r}" if isinstance(context, bool) else f"ssl= of type {type(context).__name__}"
         raise ConfigurationError(
-            f"got ssl= of type {type(context).__name__}, expected an ssl.SSLContext such as "
-            "ssl.create_default_context(cafile=...) makes"
+            f"got {what}, expected an ssl.SSLContext such as ssl.create_default_context(cafile=...) makes"
         )
     if context.minimum_version < ssl_module.TLSVersion.TLSv1_2:
         raise ConfigurationError("got an SSLContext that allows TLS below 1.2; set its minimum_version to TLSv1_2")

@@ -83,18 +83,22 @@ class Trip:
         call: what is asked.
         terms: on which terms.
         clock: its deadlines.
+        loop: the event loop it is under way in.
         scope: what its current wait stands in; whoever waits has entered it.
         retrying: how often it was sent, and whether it may be sent again.
         client_request_id: one id for all attempts.
         credential: the header that carried the credential last.
     """
 
-    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "retrying", "scope", "terms")
+    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "loop", "retrying", "scope", "terms")
 
-    def __init__(self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, now: float) -> None:
+    def __init__(
+        self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.call = call
         self.terms = terms
-        self.clock = Deadlines(terms.timeouts, now=now)
+        self.clock = Deadlines(terms.timeouts, now=loop.time())
+        self.loop = loop
         self.scope: asyncio.Timeout | None = None
         self.retrying = Retrying(terms.retries, budget)
         self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
@@ -108,7 +112,7 @@ class Trip:
 
     def enters(self, limit: Wait) -> None:
         """Another wait begins, with a limit of its own."""
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         assert self.scope is not None  # noqa: S101  (for the type checkers)
         ends = self.scope.when()
         if ends is not None and ends <= now:
@@ -118,19 +122,21 @@ class Trip:
 
     def delay(self, error: InferenceError) -> float | None:
         """Seconds to wait before the call is sent again; None if it is not to be."""
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         return self.retrying.delay(error, elapsed=now - self.clock.started, left=self.clock.left(now=now))
 
     def failed(self, error: E) -> E:
         """The error, told which call it ends."""
         error.request_id = error.request_id or self.client_request_id
         error.attempts = self.retrying.attempts
+        if isinstance(error, APITimeoutError):  # a transport knows of its own attempt only
+            error.elapsed = self.loop.time() - self.clock.started
         return error
 
     def over(self) -> InferenceError:
         """The error of a wait that ended by a `TimeoutError`."""
         if self.scope is not None and self.scope.expired():
-            return self.failed(self.clock.error(now=asyncio.get_running_loop().time()))
+            return self.failed(self.clock.error(now=self.loop.time()))
         return self.failed(APIConnectionError("the transport gave up waiting"))  # a transport of another make
 
 
@@ -213,9 +219,14 @@ class Exchange:
         return self.failed(not_an_answer(what, body=body, expected=expected, **self._head()))
 
     def failed(self, error: E) -> E:
-        """The error, told which call it ends."""
-        error.request_id = error.request_id or self.meta.request_id
-        error.attempts = self.meta.attempts
+        """The error, told which call it ends, and that its answer had begun."""
+        meta = self.meta
+        error.request_id = meta.request_id or error.request_id
+        error.attempts = meta.attempts
+        if error.status is None:
+            error.status = meta.status
+        if error.phase is None or isinstance(error, APIStatusError):
+            error.phase = "body"
         return error
 
     async def _read(self, read: Callable[..., T], body: bytes) -> T:
@@ -264,7 +275,7 @@ class Session:
             WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
         """
         self.check_open()
-        return Trip(call, terms, budget=self._budget, awaits=awaits, now=self.check_loop().time())
+        return Trip(call, terms, budget=self._budget, awaits=awaits, loop=self.check_loop())
 
     def check_open(self) -> None:
         """Check that the client was not closed.
@@ -308,6 +319,7 @@ class Session:
             InferenceError: as `begin` and `send` do.
         """
         trip = self.begin(call, terms)
+        exchange: Exchange | None = None
         try:
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
                 exchange = await self.send(trip)
@@ -315,8 +327,9 @@ class Session:
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
-            raise self.over(trip) from error.__cause__
-        exchange.meta.elapsed = asyncio.get_running_loop().time() - trip.clock.started
+            over = self.over(trip)
+            raise (over if exchange is None else exchange.failed(over)) from error.__cause__
+        exchange.meta.elapsed = trip.loop.time() - trip.clock.started
         return exchange, body
 
     def _move(self) -> None:
@@ -365,6 +378,7 @@ class Session:
             except (APIStatusError, APIConnectionError) as error:
                 if self.closed:
                     raise
+                trip.enters("total")
                 if not renewed and await self._renewed(trip, error):
                     renewed = True
                     continue
@@ -374,7 +388,6 @@ class Session:
             else:
                 trip.retrying.succeeded()
                 return exchange
-            trip.enters("total")
             await asyncio.sleep(delay)
 
     async def _attempt(self, trip: Trip) -> Exchange:
@@ -394,11 +407,12 @@ class Session:
         trip.sets_out()
         reply = await self._transport.send(sent, connect_timeout=trip.terms.timeouts.connect)
         if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
-            elapsed = asyncio.get_running_loop().time() - trip.clock.started
+            elapsed = trip.loop.time() - trip.clock.started
             headers = _masked(reply.headers, secrets)  # errors hold them too, under `.partial`
             meta = meta_from(reply.status, headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
             return Exchange(reply, meta, call.url, secrets, limits=trip.terms.limits, place=place)
+        trip.enters("total")
         try:
             body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
         finally:
@@ -441,6 +455,7 @@ class Session:
             if places.locked():
                 trip.enters("pool")
             await places.acquire()
+            trip.enters("total")
         return Place(places)
 
     async def _authorised(self, trip: Trip) -> tuple[Call, tuple[str, ...]]:

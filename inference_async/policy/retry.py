@@ -86,7 +86,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if not _is_seconds(value):
                 raise ConfigurationError(f"got {name}={short(value)}, expected seconds, 0 or more")
-        if self.budgeted not in (True, False):
+        if type(self.budgeted) is not bool:
             raise ConfigurationError(f"got budgeted={short(self.budgeted)}, expected True or False")
         if self.hook is not None and not callable(self.hook):
             raise ConfigurationError(f"got a hook of type {type(self.hook).__name__}, expected a function, or None")

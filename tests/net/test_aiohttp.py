@@ -56,7 +56,7 @@ async def test_a_canned_reply(canned: aioresponses) -> None:
 
 async def test_a_canned_fault(canned: aioresponses) -> None:
     canned.post("https://example.test/v1/chat/completions", exception=aiohttp.ServerDisconnectedError())
-    async with InferenceClient("https://example.test/v1") as client:
+    async with InferenceClient("https://example.test/v1", retries=0) as client:
         with pytest.raises(APIConnectionError, match=r"no answer from example\.test") as caught:
             await client.complete("hi")
     assert isinstance(caught.value.__cause__, aiohttp.ServerDisconnectedError)
