@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+import msgspec
 import pytest
 
 from inference_async import errors
@@ -32,6 +34,7 @@ from inference_async.errors import (
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
+    Phase,
     PoolTimeoutError,
     RateLimitError,
     ResponseTypeError,
@@ -48,6 +51,7 @@ from inference_async.types import (
     ChatCompletion,
     Choice,
     ContentFilterResults,
+    ResponseMeta,
     ToolMessage,
     Usage,
     UserMessage,
@@ -333,3 +337,195 @@ def test_defaults() -> None:
     assert (error.detail, error.body, error.url, error.headers, error.categories) == ("", "", "", {}, {})
     assert (error.code, error.type, error.param, error.retry_after, error.request_id) == (None, None, None, None, None)
     assert str(error) == "m"
+
+
+ANSWER: Final = msgspec.structs.replace(PARTIAL, meta=ResponseMeta(request_id="r9"))
+"""What holds an answer has the answer's own request id."""
+
+HELD: Final[dict[str, tuple[type[InferenceError], dict[str, Any], dict[str, Any]]]] = {
+    "any": (InferenceError, {"request_id": "r1"}, {"status": None, "partial": None, "phase": None, "attempts": 0}),
+    "connection": (
+        APIConnectionError,
+        {"kind": "cut", "phase": "headers", "stale": True, "begun": True, "request_id": "r1"},
+        {"status": None, "partial": None, "attempts": 0},
+    ),
+    "connection, bare": (
+        APIConnectionError,
+        {},
+        {"kind": "other", "phase": None, "stale": False, "begun": False, "request_id": None},
+    ),
+    "timeout": (
+        APITimeoutError,
+        {"phase": "between_tokens", "elapsed": 1.5, "chunks": 3, "partial": PARTIAL, "request_id": "r1"},
+        {"kind": "timeout", "stale": False},
+    ),
+    "timeout, bare": (
+        ConnectTimeoutError,
+        {"phase": "connect", "elapsed": 1.5},
+        {"kind": "timeout", "chunks": 0, "partial": None, "request_id": None},
+    ),
+    "timeout of the pool": (PoolTimeoutError, {"phase": "pool", "elapsed": 60.0}, {"kind": "pool", "chunks": 0}),
+    "status": (
+        BadRequestError,
+        {
+            "status": 400,
+            "detail": "no",
+            "code": "c",
+            "type": "t",
+            "param": "p",
+            "headers": {"a": "1"},
+            "body": "{}",
+            "url": "https://h.example/",
+            "retry_after": 1.5,
+            "request_id": "r1",
+        },
+        {"phase": "headers", "partial": None},
+    ),
+    "content filter": (
+        ContentFilterError,
+        {
+            "content_filter": ContentFilterResults({"hate": {"filtered": True}}),
+            "categories": {"hate": {"filtered": True}},
+            "completion": PARTIAL,
+            "status": 200,
+            "request_id": "r1",
+        },
+        {},
+    ),
+    "type": (
+        ResponseTypeError,
+        {
+            "reason": "mismatch",
+            "text": "{}",
+            "position": "$.a",
+            "completion": PARTIAL,
+            "repaired": [PARTIAL],
+            "request_id": "r1",
+        },
+        {},
+    ),
+    "type, bare": (
+        ResponseTypeError,
+        {"reason": "empty", "text": "", "completion": PARTIAL},
+        {"position": None, "repaired": [], "request_id": None},
+    ),
+    "invalid": (InvalidResponseError, {"status": 201, "body": "<html>", "request_id": "r1"}, {"phase": "body"}),
+    "invalid, bare": (InvalidResponseError, {}, {"status": 200, "body": "", "phase": "body", "request_id": None}),
+    "tool": (
+        ToolError,
+        {"tool": "t", "call_id": "1", "messages": [UserMessage("u")], "completion": ANSWER},
+        {"request_id": "r9"},
+    ),
+    "tool loop": (ToolLoopError, {"messages": [UserMessage("u")], "completion": ANSWER}, {"request_id": "r9"}),
+    "stream": (
+        StreamError,
+        {"partial": PARTIAL, "code": "c", "type": "t", "status": 503, "request_id": "r1"},
+        {"phase": "body"},
+    ),
+    "stream, bare": (
+        IncompleteStreamError,
+        {},
+        {"partial": None, "code": None, "type": None, "status": 200, "phase": "body", "request_id": None},
+    ),
+}
+
+
+@pytest.mark.parametrize(("cls", "given", "besides"), HELD.values(), ids=HELD)
+def test_holds_what_it_was_given(cls: type[InferenceError], given: dict[str, Any], besides: dict[str, Any]) -> None:
+    error = cls("m", **given)
+    assert (str(error), error.message, error.args) == ("m", "m", ("m",))
+    expected = given | besides
+    assert {name: getattr(error, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("cls", [ToolError, ToolLoopError])
+def test_messages_are_a_copy(cls: Callable[..., ToolError | ToolLoopError]) -> None:
+    messages = [UserMessage("u")]
+    error = cls(
+        "m", messages=messages, completion=PARTIAL, **({"tool": "t", "call_id": "1"} if cls is ToolError else {})
+    )
+    messages.clear()
+    assert error.messages == [UserMessage("u")]
+
+
+def test_a_message_in_other_words() -> None:
+    error = RateLimitError("too much", status=429)
+    error.reword("no")
+    assert (str(error), error.message, error.args) == ("no", "no", ("no",))
+
+
+@pytest.mark.parametrize(
+    ("phase", "cls"),
+    [
+        ("pool", PoolTimeoutError),
+        ("connect", ConnectTimeoutError),
+        ("first_token", FirstTokenTimeoutError),
+        ("between_tokens", BetweenTokensTimeoutError),
+        ("total", TotalTimeoutError),
+        ("headers", APITimeoutError),
+        ("body", APITimeoutError),
+    ],
+)
+def test_for_phase(phase: Phase, cls: type[APITimeoutError]) -> None:
+    assert APITimeoutError.for_phase(phase) is cls
+
+
+@pytest.mark.parametrize(
+    ("fields", "retryable"),
+    [
+        pytest.param({}, False, id="no word of it"),
+        pytest.param({"code": "rate_limit_exceeded"}, True, id="its code"),
+        pytest.param({"type": "Overloaded-Error"}, True, id="its type, otherwise spelled"),
+        pytest.param({"code": "content_filter", "type": "server error"}, True, id="one of the two"),
+        pytest.param({"code": "context_length_exceeded"}, False, id="the call is wrong"),
+        pytest.param({"status": 407}, False, id="407"),
+        pytest.param({"status": 408}, True, id="408"),
+        pytest.param({"status": 409}, True, id="409"),
+        pytest.param({"status": 429}, True, id="429"),
+        pytest.param({"status": 499}, False, id="499"),
+        pytest.param({"status": 500}, True, id="500"),
+        pytest.param({"status": 529}, True, id="529"),
+    ],
+)
+def test_an_error_event_that_may_not_come_again(fields: dict[str, Any], retryable: bool) -> None:
+    assert StreamError("m", **fields).retryable is retryable
+    assert IncompleteStreamError("m", **fields).retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "retryable"),
+    [
+        pytest.param(400, {}, False, id="400"),
+        pytest.param(408, {}, True, id="408"),
+        pytest.param(409, {}, True, id="409"),
+        pytest.param(429, {}, True, id="429"),
+        pytest.param(499, {}, False, id="499"),
+        pytest.param(500, {}, True, id="500"),
+        pytest.param(429, {"code": "Insufficient-Quota"}, False, id="a quota used up, by its code"),
+        pytest.param(429, {"type": "billing_not_active"}, False, id="a quota used up, by its type"),
+        pytest.param(429, {"code": "rate_limit", "type": "requests"}, True, id="a rate"),
+        pytest.param(503, {"code": "insufficient_quota"}, True, id="a quota is a matter of 429"),
+        pytest.param(503, {"headers": {"x-should-retry": "false"}}, False, id="told not to"),
+        pytest.param(400, {"headers": {"x-should-retry": " True "}}, True, id="told to"),
+        pytest.param(429, {"code": "insufficient_quota", "headers": {"x-should-retry": "true"}}, True, id="told so"),
+        pytest.param(503, {"headers": {"x-should-retry": "perhaps"}}, True, id="told nothing"),
+        pytest.param(424, {}, False, id="424"),
+        pytest.param(424, {"headers": {"ms-azureml-model-error-statuscode": "500"}}, True, id="424 of a 500"),
+        pytest.param(424, {"headers": {"ms-azureml-model-error-statuscode": "400"}}, False, id="424 of a 400"),
+        pytest.param(424, {"headers": {"ms-azureml-model-error-statuscode": "5000"}}, False, id="424 of no status"),
+        pytest.param(424, {"headers": {"ms-azureml-model-error-statuscode": "x"}}, False, id="424 of a word"),
+        pytest.param(424, {"headers": {"ms-azureml-model-error-statuscode": "²²²"}}, False, id="424 of odd digits"),
+        pytest.param(400, {"headers": {"ms-azureml-model-error-statuscode": "500"}}, False, id="only a 424 hides one"),
+    ],
+)
+def test_a_refusal_that_may_not_come_again(status: int, fields: dict[str, Any], retryable: bool) -> None:
+    assert APIStatusError.for_status(status)("m", status=status, **fields).retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("kind", "retryable"),
+    [("dns", True), ("cut", True), ("tls", True), ("other", True), ("certificate", False), ("protocol", False)],
+)
+def test_a_lost_connection_that_may_not_come_again(kind: Any, retryable: bool) -> None:
+    assert APIConnectionError("m", kind=kind).retryable is retryable
+    assert not InferenceError("m").retryable

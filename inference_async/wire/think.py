@@ -54,7 +54,7 @@ class ThinkSplitter:
             self._put(pieces, text[start:at])
             self._inside = not self._inside
             start = at + len(tag)
-        end = len(text) - _unfinished(text, start, tag)
+        end = len(text) - _unfinished(text, tag)
         self._held = text[end:]
         self._put(pieces, text[start:end])
         return pieces
@@ -84,9 +84,9 @@ def split_think(text: str) -> tuple[str, str]:
     return reasoning.strip(), "".join(piece.text for piece in pieces if piece.kind == "text").strip()
 
 
-def _unfinished(text: str, start: int, tag: str) -> int:
-    """How many characters at the end of the text, from `start` on, may be the beginning of the tag."""
-    for size in range(min(len(tag) - 1, len(text) - start), 0, -1):
+def _unfinished(text: str, tag: str) -> int:
+    """How many characters at the end of the text may be the beginning of the tag: none that ended one before."""
+    for size in range(len(tag) - 1, 0, -1):
         if text.endswith(tag[:size]):
             return size
     return 0

@@ -41,6 +41,22 @@ def test_refused(name: str, value: Any) -> None:
     assert repr(value) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("max_event_bytes", "bytes"),
+        ("max_error_body_bytes", "bytes"),
+        ("max_body_values", "body values"),
+        ("max_choices", "choices"),
+        ("max_tool_calls", "tool calls"),
+    ],
+)
+def test_the_message_says_what_is_counted(name: str, what: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Limits(**{name: 0})
+    assert str(caught.value) == f"got {name}=0, expected a number of {what} above 0"
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [1, 10**15])
 def test_accepted(name: str, value: int) -> None:

@@ -96,6 +96,23 @@ def test_refused(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "quoted"),
+    [
+        ({"retries": -3}, "retries=-3,"),
+        ({"backoff": -0.5}, "backoff=-0.5,"),
+        ({"max_backoff": "8"}, "max_backoff='8',"),
+        ({"budgeted": "yes"}, "budgeted='yes',"),
+        ({"hook": 5}, "a hook of type int,"),
+    ],
+    ids=str,
+)
+def test_a_refusal_quotes_what_it_got(field: dict[str, Any], quoted: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RetryPolicy(**field)
+    assert str(caught.value).startswith(f"got {quoted} expected ")
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("retries", 0),
@@ -380,7 +397,8 @@ def test_what_the_hook_sees() -> None:
 
     call = retrying(RetryPolicy(retries=2, hook=hook))
     errors = [refused(503), refused(400)]
-    call.attempts = 1
+    assert call.attempts == 0, "the caller counts"
+    call.attempts += 1
     assert call.delay(errors[0], elapsed=1.5, left=None) == 0.5
     call.attempts = 2
     assert call.delay(errors[1], elapsed=2.5, left=None) is None
@@ -427,6 +445,11 @@ def test_a_hook_that_says_nonsense(says: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^got .* from the hook of retries, expected seconds"):
         delay(refused(503), RetryPolicy(hook=lambda attempt: says), budget=budget)
     assert budget.tokens == 500
+
+
+def test_what_a_hook_said_is_quoted() -> None:
+    with pytest.raises(ConfigurationError, match=r"^got -1 from the hook"):
+        delay(refused(503), RetryPolicy(hook=lambda attempt: -1))
 
 
 def test_what_a_hook_raises_comes_out() -> None:

@@ -31,13 +31,23 @@ def test_refused(name: str, value: Any) -> None:
         Timeouts(**{name: value})
 
 
-def test_number_too_large_for_a_float_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"^got total="):
-        Timeouts(total=10**400)
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        pytest.param(-2.5, "-2.5", id="as it is"),
+        pytest.param(10**400, "1" + 39 * "0", id="cut at 40 characters"),
+        pytest.param(10**5000, "a number", id="one that Python does not write"),
+        pytest.param(1.1e9, "1100000000.0", id="more than a clock counts"),
+    ],
+)
+def test_the_message_quotes_what_was_refused(value: float, written: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Timeouts(total=value)
+    assert str(caught.value) == f"got total={written} as a timeout, expected seconds above 0, or None"
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", [None, 1, 0.001, 86_400.0], ids=repr)
+@pytest.mark.parametrize("value", [None, 1, 0.001, 86_400.0, 1e9], ids=repr)
 def test_accepted(name: str, value: float | None) -> None:
     assert getattr(Timeouts(**{name: value}), name) == value
 
@@ -99,20 +109,37 @@ def test_each_wait_begins_anew() -> None:
 
 
 @pytest.mark.parametrize(
+    ("total", "now", "left"),
+    [
+        pytest.param(60, 100.0, 60.0, id="all of it"),
+        pytest.param(60, 145.0, 15.0, id="some"),
+        pytest.param(60, 170.0, -10.0, id="over"),
+        pytest.param(None, 170.0, None, id="off"),
+    ],
+)
+def test_left_until_the_total(total: float | None, now: float, left: float | None) -> None:
+    deadlines = Deadlines(limits(5, 2, total), now=100.0)
+    deadlines.wait_for("first_token", now=100.0)
+    assert deadlines.left(now=now) == left
+
+
+@pytest.mark.parametrize(
     ("phase", "now", "words"),
     [
+        ("pool", 160.0, ("none of the client's max_connections became free within 30 s", "'pool'", "60 s after")),
         ("first_token", 105.0, ("no piece of the answer came within 5 s", "'first_token'", "5 s after")),
         ("between_tokens", 102.5, ("the answer stopped growing within 2 s", "'between_tokens'", "2.5 s after")),
         ("total", 160.0, ("the call was not finished within 60 s", "'total'", "60 s after")),
     ],
 )
 def test_error(phase: Wait, now: float, words: tuple[str, ...]) -> None:
-    deadlines = Deadlines(limits(5, 2, 60), now=100.0)
+    deadlines = Deadlines(Timeouts(pool=30, first_token=5, between_tokens=2, total=60), now=100.0)
     deadlines.wait_for(phase, now=100.0)
     error = deadlines.error(now=now)
-    assert isinstance(error, APITimeoutError)
+    assert type(error) is APITimeoutError.for_phase(phase)
     assert isinstance(error, TimeoutError)
     assert (error.phase, error.elapsed, error.chunks, error.partial) == (phase, now - 100.0, 0, None)
+    assert str(error).startswith(words[0])
     assert all(word in str(error) for word in words)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inference_async.wire.challenge import claims_in
 
-CLAIMS = json.dumps({"access_token": {"nbf": {"essential": True, "value": "1700000000"}, "say": "ÿþ~?>"}})
+CLAIMS = json.dumps({"access_token": {"nbf": {"essential": True, "value": "1700000000"}, "say": "ÿþ~????>>>>"}})
 URLSAFE = base64.urlsafe_b64encode(CLAIMS.encode()).decode()
 STANDARD = base64.b64encode(CLAIMS.encode()).decode()
 ASKED = 'error="insufficient_claims"'
@@ -40,11 +40,19 @@ def b64(data: bytes) -> str:
         pytest.param(f'Negotiate, Basic, NTLM YWJj==, {ENTRA}, Digest nonce="x"', id="among others"),
         pytest.param(f"Negotiate error, {ENTRA}", id="after a token68 that looks like a name"),
         pytest.param(f'Bearer error="invalid_token", {ENTRA}', id="the second bearer"),
+        pytest.param(f'Bearer error="insufficient\\_claims", claims="{URLSAFE}"', id="an escape for no need"),
         pytest.param(f'Bearer error_description="\\"claims=\\"", {ASKED}, claims="{URLSAFE}"', id="escaped quotes"),
     ],
 )
 def test_a_challenge(header: str) -> None:
+    assert set("+/") < set(STANDARD), "the two alphabets differ in these"
     assert claims_in(header) == CLAIMS
+
+
+def test_claims_of_any_length() -> None:
+    for length in range(24):
+        claims = json.dumps({"a": "x" * length})
+        assert claims_in(f'Bearer {ASKED}, claims="{b64(claims.encode()).rstrip("=")}"') == claims
 
 
 @pytest.mark.parametrize(
@@ -59,6 +67,10 @@ def test_a_challenge(header: str) -> None:
         pytest.param(f'Bearer {ASKED}, claims=""', id="empty claims"),
         pytest.param(f'Basic {ASKED}, claims="{URLSAFE}"', id="another scheme"),
         pytest.param(f'Bearer {ASKED}, Basic claims="{URLSAFE}"', id="the claims of another scheme"),
+        pytest.param(f'Bearer, Basic, {ASKED}, claims="{URLSAFE}"', id="the claims of another scheme, which is bare"),
+        pytest.param(f"YWJj==, {ENTRA}", id="a token68 before any scheme"),
+        pytest.param(f'Digest nonce="x", YWJj==, {ENTRA}', id="a token68 after a parameter"),
+        pytest.param(f"NTLM YWJj==, YWJj==, {ENTRA}", id="a token68 after another"),
         pytest.param(f'Basic realm="Bearer {ASKED.replace(chr(34), chr(39))}, claims={URLSAFE}"', id="inside quotes"),
         pytest.param(f'{ASKED}, claims="{URLSAFE}"', id="no scheme"),
         pytest.param(f'Bearer {ASKED}, claims="{URLSAFE}', id="an open quote"),

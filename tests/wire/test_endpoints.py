@@ -8,7 +8,14 @@ import pytest
 
 from inference_async.errors import ConfigurationError
 from inference_async.types import UNSET
-from inference_async.wire.endpoints import DEFAULT_API_VERSION, Endpoint, Settings, settings_for, settings_from
+from inference_async.wire.endpoints import (
+    DEFAULT_API_VERSION,
+    Endpoint,
+    Settings,
+    settings_for,
+    settings_from,
+    variables_of,
+)
 
 R: Final = "https://r.services.ai.azure.com"
 AOAI: Final = "https://r.openai.azure.com"
@@ -18,6 +25,8 @@ PASTED: Final[dict[str, tuple[str, str, str]]] = {
     # URL as pasted, dialect, address of the chat operation
     "v1": (f"{R}/openai/v1", "openai-v1", f"{R}/openai/v1/{CHAT}"),
     "v1 slash": (f"{R}/openai/v1/", "openai-v1", f"{R}/openai/v1/{CHAT}"),
+    "a name in capitals": ("https://h.example/XX/chat/completions", "generic", f"https://h.example/XX/{CHAT}"),
+    "a last name in capitals": ("https://h.example/XX", "generic", f"https://h.example/XX/{CHAT}"),
     "v1 slashes": (f"{R}/openai/v1//", "openai-v1", f"{R}/openai/v1/{CHAT}"),
     "v1 other host": (f"{AOAI}/openai/v1/", "openai-v1", f"{AOAI}/openai/v1/{CHAT}"),
     "v1 responses": (f"{R}/openai/v1/responses", "openai-v1", f"{R}/openai/v1/{CHAT}"),
@@ -253,14 +262,22 @@ def test_api_version(url: str, api_version: Any, query: tuple[tuple[str, str], .
     "url", [f"{R}/openai/v1?api-version=2024-10-21", f"{R}/openai/v1/chat/completions?api-version=2024-10-21"]
 )
 def test_a_dated_version_of_v1_is_dropped_aloud(url: str) -> None:
-    with pytest.warns(UserWarning, match=r"api-version=2024-10-21 .*/openai/v1, which takes no dated") as caught:
+    with pytest.warns(
+        UserWarning,
+        match=r"api-version=2024-10-21 .*/openai/v1, which takes no dated.*take it out of.*api_version=None$",
+    ):
         endpoint = Endpoint.parse(url)
-    assert [warning.filename for warning in caught] == [__file__]
     assert (endpoint.url(CHAT), endpoint.dropped_api_version) == (f"{R}/openai/v1/{CHAT}", "2024-10-21")
     assert endpoint.explain()["api-version"] == (
         "none is sent; 2024-10-21 of the address is dropped, for /openai/v1 takes none"
     )
     assert "2024" not in repr(endpoint)
+
+
+def test_a_warning_points_at_the_caller() -> None:
+    with pytest.warns(UserWarning, match="takes no dated version") as caught:
+        Endpoint.parse(f"{R}/openai/v1?api-version=2024-10-21")
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("api_version", [None, "preview", "2024-10-21"])
@@ -289,7 +306,7 @@ def test_unknown_dialect() -> None:
 @pytest.mark.parametrize(
     ("url", "named", "not_named"),
     [
-        pytest.param(R, [f"{R}/openai/v1", f"{R}/models"], [], id="host only"),
+        pytest.param(R, ["with no path, which", f"{R}/openai/v1", f"{R}/models"], ["project"], id="host only"),
         pytest.param(f"{R}/", [f"{R}/openai/v1", f"{R}/models"], [], id="host and slash"),
         pytest.param(AOAI, [f"{AOAI}/openai/v1"], [f"{AOAI}/models"], id="openai host"),
         pytest.param(
@@ -318,6 +335,12 @@ def test_azure_without_a_known_path(url: str, named: list[str], not_named: list[
             "", "got an empty endpoint, expected a URL such as https://NAME.services.ai.azure.com/openai/v1", id="empty"
         ),
         pytest.param("  \n", "got an empty endpoint", id="blank"),
+        pytest.param(f"<{R}/models>", "angle brackets, expected the bare URL", id="in angle brackets"),
+        pytest.param(f"'{R}/models", "in quotes or", id="after a quote"),
+        pytest.param("https://<name.example/v1", "with a placeholder", id="an opened placeholder"),
+        pytest.param("https://name>.example/v1", "with a placeholder", id="a closed placeholder"),
+        pytest.param("https://u:p@h.example/v1", "got an endpoint with a user name or password in it", id="a password"),
+        pytest.param("https://u@h.example/v1", "pass the key as credential=", id="a user name"),
         pytest.param("h.example/v1", "did you mean https://h.example/v1?", id="no scheme"),
         pytest.param(
             "My.Services.AI.Azure.com",
@@ -356,6 +379,13 @@ def test_refused(url: Any, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Endpoint.parse(url)
     assert words in str(caught.value)
+    assert str(caught.value).startswith("got ")
+
+
+@pytest.mark.parametrize("url", ["ftp://h.example/v1", "0123456789abcdef"], ids=["another scheme", "perhaps a key"])
+def test_nothing_is_proposed_for_what_looks_like_no_host(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^got an endpoint without http:// or https://$"):
+        Endpoint.parse(url)
 
 
 @pytest.mark.parametrize(
@@ -531,7 +561,7 @@ def test_github_models_is_gone(host: str) -> None:
 def test_what_is_pasted_and_not_spoken() -> None:
     with pytest.raises(ConfigurationError, match="Anthropic's own wire format"):
         Endpoint.parse(f"{R}/anthropic")
-    with pytest.raises(ConfigurationError, match="a project's endpoint is for agents"):
+    with pytest.raises(ConfigurationError, match=r"'/api/projects/p' \(a project's endpoint is for agents\), which"):
         Endpoint.parse(f"{R}/api/projects/p")
 
 
@@ -558,6 +588,7 @@ def test_explain_says_what_was_understood_and_no_secret() -> None:
     assert generic["api-version"] == "none is sent"
     assert generic["a key goes in"] == "authorization, as a bearer"
     assert generic["a token is for"].startswith("no scope known")
+    assert Endpoint.parse(f"{R}/models").explain()["unknown fields"] == "the extra-parameters header decides"
 
 
 @pytest.mark.parametrize(
@@ -598,6 +629,54 @@ KEYS: Final = {"AZURE_INFERENCE_CREDENTIAL": "k1", "AZURE_OPENAI_API_KEY": "k2"}
 )
 def test_settings_for_an_endpoint_that_is_given(environ: dict[str, str], url: str, key: str | None) -> None:
     assert settings_for(Endpoint.parse(url), environ).credential == key
+
+
+MODELS: Final = {"AZURE_INFERENCE_MODEL": "m1", "AZURE_AI_CHAT_MODEL": "m2", "AZURE_OPENAI_DEPLOYMENT": "m3"}
+ELSEWHERE: Final = {"AZURE_OPENAI_ENDPOINT": f"{AOAI}:8443"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "expected"),
+    [
+        pytest.param({}, f"{R}/models", Settings(), id="nothing is set"),
+        pytest.param(KEYS | MODELS, f"{R}/models", Settings(f"{R}/models", "k1", "m1"), id="both of the first"),
+        pytest.param(MODELS, f"{R}/models", Settings(f"{R}/models", None, "m1"), id="a model alone"),
+        pytest.param(
+            {"AZURE_AI_CHAT_MODEL": "m2"}, f"{R}/models", Settings(f"{R}/models", None, "m2"), id="a later model alone"
+        ),
+        pytest.param(KEYS, f"{R}/models", Settings(f"{R}/models", "k1", None), id="a key alone"),
+        pytest.param(
+            KEYS | MODELS | {"AZURE_OPENAI_ENDPOINT": AOAI},
+            f"{AOAI}/openai/v1",
+            Settings(f"{AOAI}/openai/v1", "k2", "m3"),
+            id="both of the host",
+        ),
+        pytest.param(
+            {"OPENAI_BASE_URL": "http://127.0.0.1:80/v1", "OPENAI_API_KEY": "k3"},
+            "http://127.0.0.1/v1",
+            Settings("http://127.0.0.1/v1", "k3", None),
+            id="the port of http named",
+        ),
+        pytest.param(ELSEWHERE | {"AZURE_OPENAI_API_KEY": "k2"}, f"{AOAI}/openai/v1", Settings(), id="another port"),
+    ],
+)
+def test_key_and_model_for_an_endpoint(environ: dict[str, str], url: str, expected: Settings) -> None:
+    assert settings_for(Endpoint.parse(url), environ) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "key_name"),
+    [
+        pytest.param({}, "AZURE_INFERENCE_CREDENTIAL", id="none names an endpoint"),
+        pytest.param({"AZURE_OPENAI_API_KEY": "k"}, "AZURE_INFERENCE_CREDENTIAL", id="a key names no endpoint"),
+        pytest.param({"AZURE_OPENAI_ENDPOINT": AOAI}, "AZURE_OPENAI_API_KEY", id="one does"),
+        pytest.param(
+            {"AZURE_INFERENCE_ENDPOINT": " ", "OPENAI_BASE_URL": "u"}, "OPENAI_API_KEY", id="a blank does not"
+        ),
+    ],
+)
+def test_the_set_that_names_an_endpoint(environ: dict[str, str], key_name: str) -> None:
+    assert variables_of(environ)[1] == key_name
 
 
 def test_a_token_goes_only_to_the_host_it_was_set_for() -> None:

@@ -247,6 +247,8 @@ def test_options_of_the_caller_are_left_alone() -> None:
         ("zzzzzzzz", ("got an unknown option 'zzzzzzzz'; ", "extra={'zzzzzzzz': ...}")),
         ("messages", ("got an unknown option 'messages'",)),
         ("stream", ("got an unknown option 'stream'",)),
+        ("repair", ("'repair': it is an option of other calls, not of this one",)),
+        ("repairs", ("did you mean 'repair'?",)),
     ],
 )
 def test_unknown_option(name: str, words: tuple[str, ...]) -> None:
@@ -509,6 +511,10 @@ def test_a_returned_message_goes_back_as_it_came() -> None:
         pytest.param([TextPart("hi")], (r"messages\[0\]", "TextPart"), id="part as a message"),
         pytest.param([{"role": "asistant"}], ("'asistant'", r"messages\[0\]", "did you mean 'assistant'"), id="typo"),
         pytest.param(["hi", {"role": "human"}], ("'human'", r"messages\[1\]", "system, developer, user"), id="role"),
+        pytest.param([{"role": "human"}], ("tool: did you mean 'user'",), id="role of other clients"),
+        pytest.param([{"role": "ai"}], ("tool: did you mean 'assistant'",), id="another role of other clients"),
+        pytest.param([{"role": "zzz"}], ("assistant, tool$",), id="role like none"),
+        pytest.param(["hi", 5], ("a message or a dict$",), id="number in the list, and no more to say"),
         pytest.param({"content": "hi"}, ("no role", r"messages\[0\]"), id="no role"),
         pytest.param([{"role": ["user"]}], (r"messages\[0\]",), id="role as a list"),
         pytest.param([{"role": "user", "content": object()}], ("JSON cannot say",), id="object in a dict"),
@@ -744,7 +750,7 @@ def test_raw_params(endpoint: Endpoint, params: Any, query: str) -> None:
 
 @pytest.mark.parametrize("params", ["a=1", [("a", "1")], 5], ids=repr)
 def test_bad_params(params: Any) -> None:
-    with pytest.raises(ConfigurationError, match="got params of type"):
+    with pytest.raises(ConfigurationError, match=rf"got params of type {type(params).__name__}, expected a mapping"):
         raw_call(V1, "GET", "models", params=params)
 
 
@@ -851,7 +857,7 @@ def test_what_has_a_definition_is_a_tool() -> None:
         (made, "tools of type function, expected a list"),
         ("a", "tools of type str, expected a list"),
         ([made], r"tools\[0\] of type function, .* run_tools\(\) takes plain functions"),
-        ([ToolDefinition(FunctionDefinition("f")), 5], r"tools\[1\] of type int"),
+        ([ToolDefinition(FunctionDefinition("f")), 5], r"tools\[1\] of type int.*see @tool"),
     ],
     ids=["a function", "text", "a function in a list", "a number"],
 )
@@ -861,7 +867,7 @@ def test_what_is_no_tool(tools: Any, words: str) -> None:
 
 
 def test_response_format_of_no_kind() -> None:
-    with pytest.raises(ConfigurationError, match="expected 'text', 'json_object'"):
+    with pytest.raises(ConfigurationError, match=r"expected 'text', 'json_object'.* say response_type= or pass a JSON"):
         made(options={"response_format": "json"})
 
 
@@ -900,3 +906,16 @@ def test_a_call_shows_neither_query_nor_prompt() -> None:
 )
 def test_response_format_in_all_its_forms(given: Any, expected: Any) -> None:
     assert body(options={"response_format": given})["response_format"] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "extra", "model"),
+    [
+        pytest.param({}, None, None, id="none"),
+        pytest.param({"model": "m"}, None, "m", id="by its keyword"),
+        pytest.param({"model": "m"}, {"model": "n"}, "n", id="extra wins"),
+        pytest.param({}, {"model": ["n"]}, None, id="no text"),
+    ],
+)
+def test_a_call_knows_its_model(options: dict[str, Any], extra: Any, model: str | None) -> None:
+    assert made(options=options, extra=extra).model == model

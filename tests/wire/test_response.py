@@ -41,6 +41,7 @@ from inference_async.types import (
     Usage,
 )
 from inference_async.wire.response import (
+    _pattern,
     completion_from,
     describe_error,
     embeddings_from,
@@ -1188,6 +1189,11 @@ KEYS: Final = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_pattern_of_an_earlier_test() -> None:
+    _pattern.cache_clear()
+
+
 def unicode_escaped(text: str) -> str:
     units = text.encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
@@ -1237,6 +1243,46 @@ def test_json_in_json_is_masked() -> None:
 def test_a_long_secret_takes_no_more_than_its_length() -> None:
     key = KEYS[1]
     assert redact(f'{{"token":"{key}","next":"{key}/tail"}}', [key]) == '{"token":"[secret]","next":"[secret]/tail"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "expected"),
+    [
+        pytest.param("my abcdef!", ["abcdef"], "my [secret]!", id="the shortest"),
+        pytest.param("my abcde!", ["abcde"], "my abcde!", id="too short to be one"),
+        pytest.param("my abcdef!", [""], "my abcdef!", id="none"),
+        pytest.param("my \ud800abcdef!", ["\ud800abcdef"], "my [secret]!", id="half of a surrogate pair"),
+        pytest.param("abcdef ghijkl abcdef", ["ghijkl", "abcdef"], "[secret] [secret] [secret]", id="two"),
+    ],
+)
+def test_what_is_a_secret(text: str, secrets: list[str], expected: str) -> None:
+    assert redact(text, secrets) == expected
+
+
+@pytest.mark.parametrize("form", [str, unicode_escaped], ids=["plain", "escaped"])
+def test_wherever_the_head_ends_no_part_of_a_secret_is_left(form: Callable[[str], str]) -> None:
+    key = "0123456789abcdef"
+    escaped = form(key)
+    for before in range(400):
+        head = head_of(b"x" * before + escaped.encode() + b"y" * 1000, [key], 100)
+        assert not any(escaped[at : at + 6] in head for at in range(len(escaped) - 5)), before
+        assert set(head) <= set("xy[secret]")
+
+
+@pytest.mark.parametrize(
+    ("secrets", "length", "kept"),
+    [
+        pytest.param([], 100, 100, id="no secret, and all of it"),
+        pytest.param([], 101, 100, id="no secret, one more"),
+        pytest.param([], 500, 100, id="no secret, much more"),
+        pytest.param(["abcdef"], 100, 100, id="all of it"),
+        pytest.param(["abcdef"], 172, 172, id="all that was looked at"),  # 12 characters for each of the secret's
+        pytest.param(["abcdef"], 173, 100, id="one more"),
+        pytest.param(["abcdef", "abcdefgh"], 500, 100, id="the longest secret counts"),
+    ],
+)
+def test_how_much_is_kept_of_a_body(secrets: list[str], length: int, kept: int) -> None:
+    assert head_of(b"x" * length, secrets, 100) == "x" * kept
 
 
 FORMS: Final = st.sampled_from([*WHOLE_FORMS.values(), *BASE64_FORMS.values()])

@@ -12,7 +12,7 @@ import itertools
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Never, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never, Self, SupportsIndex
 
 import msgspec
 import pytest
@@ -438,8 +438,27 @@ def test_over_the_bound_raises_with_the_earlier_events(raw: bytes, earlier: byte
         assert f"{BOUND:,}" in str(result.error), "the message names the bound"
 
 
+@pytest.mark.parametrize(
+    ("raw", "passes"),
+    [
+        pytest.param(payload(b"data: ", 0), True, id="line at the bound"),
+        pytest.param(b"data: " + b"x" * 32 + b"\ndata: " + b"y" * 31, True, id="data at the bound"),
+        pytest.param(b"data: " + b"x" * 32 + b"\ndata: " + b"y" * 32, False, id="data over it"),
+    ],
+)
+def test_the_bound_holds_for_the_event_that_was_left_unfinished(raw: bytes, passes: bool) -> None:
+    decoder = EventDecoder(max_event_bytes=BOUND)
+    assert decoder.feed(raw) == []
+    if passes:
+        assert decoder.close() is not None
+    else:
+        with pytest.raises(EventTooLargeError):
+            decoder.close()
+
+
 def test_earlier_events_of_the_failing_feed_are_kept_by_the_decoder() -> None:
     decoder = EventDecoder(max_event_bytes=BOUND)
+    assert decoder.whole == []
     with pytest.raises(EventTooLargeError):
         decoder.feed(b"data: a\n\n" + payload(b"data: ", 1) + b"\n\ndata: never\n\n")
     assert [event.data for event in decoder.whole] == [b"a"]
@@ -573,6 +592,35 @@ def test_each_byte_is_buffered_once_and_read_once(
     assert split <= 2 * len(raw), "a byte was split into lines more than once"
 
 
+PLAIN_READS: Final = {
+    "one-block": (b"data: {}\n\n", 0),
+    "many-blocks": (b"data: {}\n\n" * 50, 0),  # all of them together are over the bound
+    "a-block-at-the-bound": (payload(b"data: ", 0) + b"\n\n", 0),
+    "the-next-block-begun": (b"data: {}\n\ndata: {}\n\ndata: {", 7),
+    "the-next-block-not-ended": (b"data: {}\n\ndata: {}\n\ndata: {}\n", 9),
+    "after-an-id": (b"id: 1\n\n", 7),
+    "several-data-lines": (b"data: a\ndata: b\n\n", 17),
+    "crlf": (b"data: {}\r\n\r\n", 12),
+}
+
+
+@pytest.mark.parametrize(("raw", "by_line"), PLAIN_READS.values(), ids=PLAIN_READS)
+def test_plain_blocks_are_not_read_line_by_line(raw: bytes, by_line: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speed, told by counting: what model servers send is cut at its blank lines, and only the rest is looked at."""
+    seen = 0
+    read_lines = EventDecoder._read_lines
+
+    def count_and_read(self: EventDecoder, data: bytes, events: list[ServerSentEvent]) -> None:
+        nonlocal seen
+        seen += len(data)
+        read_lines(self, data, events)
+
+    monkeypatch.setattr(EventDecoder, "_read_lines", count_and_read)
+    events = EventDecoder(max_event_bytes=BOUND).feed(raw)
+    assert seen == by_line
+    assert [event.data.decode() for event in events] == [event.data for event in Reference(raw).events]
+
+
 def test_event_of_four_mebibytes_in_single_bytes() -> None:
     """A decoder that goes through its buffer at each feed would not come to an end here."""
     text = (bytes(range(0x20, 0x7F)) * (4 * MIB // 95 + 1))[: 4 * MIB]
@@ -700,27 +748,38 @@ def test_bytes_are_carried_as_they_are(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "expected"),
+    ("data", "fields", "expected"),
     [
-        pytest.param(encode_event("{}"), b"data: {}\n\n", id="data"),
-        pytest.param(encode_event(b"{}"), b"data: {}\n\n", id="bytes"),
-        pytest.param(encode_event(""), b"data: \n\n", id="empty"),
-        pytest.param(encode_event("a\nb"), b"data: a\ndata: b\n\n", id="lf"),
-        pytest.param(encode_event("a\rb"), b"data: a\ndata: b\n\n", id="cr"),
-        pytest.param(encode_event("a\r\nb"), b"data: a\ndata: b\n\n", id="crlf"),
-        pytest.param(encode_event("a\n\rb"), b"data: a\ndata: \ndata: b\n\n", id="lf-cr"),
-        pytest.param(encode_event("a\n"), b"data: a\ndata: \n\n", id="trailing-lf"),
-        pytest.param(encode_event("\u2028\x85"), b"data: \xe2\x80\xa8\xc2\x85\n\n", id="pseudo-line-ends"),
+        pytest.param("{}", {}, b"data: {}\n\n", id="data"),
+        pytest.param(b"{}", {}, b"data: {}\n\n", id="bytes"),
+        pytest.param("", {}, b"data: \n\n", id="empty"),
+        pytest.param("a\nb", {}, b"data: a\ndata: b\n\n", id="lf"),
+        pytest.param("a\rb", {}, b"data: a\ndata: b\n\n", id="cr"),
+        pytest.param("a\r\nb", {}, b"data: a\ndata: b\n\n", id="crlf"),
+        pytest.param("a\n\rb", {}, b"data: a\ndata: \ndata: b\n\n", id="lf-cr"),
+        pytest.param("a\n", {}, b"data: a\ndata: \n\n", id="trailing-lf"),
+        pytest.param("\u2028\x85", {}, b"data: \xe2\x80\xa8\xc2\x85\n\n", id="pseudo-line-ends"),
         pytest.param(
-            encode_event("a", event="x", id="1", retry=5), b"event: x\nid: 1\nretry: 5\ndata: a\n\n", id="all-fields"
+            "a",
+            {"event": "x", "id": "1", "retry": 5},
+            b"event: x\nid: 1\nretry: 5\ndata: a\n\n",
+            id="all-fields",
         ),
-        pytest.param(encode_event("a", id=""), b"id: \ndata: a\n\n", id="empty-id"),
-        pytest.param(encode_comment(), b": \n\n", id="empty-comment"),
-        pytest.param(encode_comment("ping"), b": ping\n\n", id="comment"),
+        pytest.param("a", {"id": ""}, b"id: \ndata: a\n\n", id="empty-id"),
+        pytest.param("a", {"retry": 0}, b"retry: 0\ndata: a\n\n", id="no-wait"),
     ],
 )
-def test_encoded_form(raw: bytes, expected: bytes) -> None:
-    assert raw == expected
+def test_encoded_form(data: str | bytes, fields: dict[str, Any], expected: bytes) -> None:
+    assert encode_event(data, **fields) == expected
+
+
+def test_encoded_form_of_a_comment() -> None:
+    assert (encode_comment(), encode_comment("ping")) == (b": \n\n", b": ping\n\n")
+
+
+def test_a_negative_wait_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^got retry=-1, expected milliseconds, 0 or more$"):
+        encode_event("a", retry=-1)
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n"], ids=repr)
@@ -737,7 +796,7 @@ def test_line_breaks_outside_data_are_refused(text: str, line_break: str) -> Non
 
 @pytest.mark.parametrize("text", ["\0", "1\0", "\x001"], ids=repr)
 def test_nul_in_an_id_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="NUL"):
+    with pytest.raises(ValueError, match=r"^got an id with a NUL character\b"):
         encode_event("a", id=text)
 
 
@@ -754,6 +813,20 @@ def test_event_keeps_bytes_and_replaces_on_demand() -> None:
 def test_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         ServerSentEvent(b"a").data = b"b"  # type: ignore[misc]
+
+
+def test_a_flood_of_zeros_before_a_wait() -> None:
+    """Python would refuse to read a number of so many digits."""
+    decoder = EventDecoder()
+    decoder.feed(b"retry: " + b"0" * 5000 + b"7\n")
+    assert decoder.retry == 7
+
+
+@pytest.mark.parametrize("before", [b"", b":\n"], ids=["plain", "line-by-line"])
+def test_every_byte_but_a_line_end_may_begin_and_end_the_data(before: bytes) -> None:
+    for byte in sorted({*range(256)} - {*b"\r\n"}):
+        data = bytes([byte, 0x2D, byte])
+        assert [event.data for event in EventDecoder().feed(before + b"data: " + data + b"\n\n")] == [data]
 
 
 def test_events_come_with_the_feed_that_completes_them() -> None:

@@ -164,6 +164,7 @@ def test_close_tells_what_was_held_once() -> None:
     assert splitter.feed("a <thi") == [Piece("text", "a ")]
     assert splitter.close() == [Piece("text", "<thi")]
     assert splitter.close() == []
+    assert splitter.feed("nk>") == [Piece("text", "nk>")]
 
 
 def test_a_long_text_in_small_pieces_costs_its_length() -> None:
@@ -182,6 +183,7 @@ def test_a_long_text_in_small_pieces_costs_its_length() -> None:
         pytest.param("<think>hm</think>Hello", ("hm", "Hello"), id="both"),
         pytest.param("<think>\nhm\n</think>\n\nHello\n", ("hm", "Hello"), id="white space around"),
         pytest.param("hm</think>Hello", ("hm", "Hello"), id="the opening is missing"),
+        pytest.param("</think>Hello", ("", "Hello"), id="nothing thought, and the opening is missing"),
         pytest.param("\nhm\n</think>\n", ("hm", ""), id="the opening and the answer are missing"),
         pytest.param("<think>hm", ("hm", ""), id="the closing is missing"),
         pytest.param("<think></think>Hello", ("", "Hello"), id="empty reasoning"),
