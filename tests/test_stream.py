@@ -765,6 +765,17 @@ async def test_raise_on_filter_of_client_and_call(*, of_client: bool, of_call: b
         assert (await stream.final()).finish_reason == "content_filter"
 
 
+async def test_a_filter_error_knows_its_address_and_no_key() -> None:
+    reply = ScriptedReply(
+        filtered(), headers={"content-type": "text/event-stream", "x-echo": "you sent key-0123456789"}
+    )
+    stream = scripted(reply, credential="key-0123456789").stream("hi", raise_on_filter=True)
+    with pytest.raises(ContentFilterError) as caught:
+        await stream.final()
+    assert caught.value.headers["x-echo"] == "you sent [secret]"
+    assert caught.value.url.endswith("/chat/completions")
+
+
 async def test_an_answer_that_was_not_cut_is_not_touched() -> None:
     client, _ = streamed(HELLO)
     assert (await client.stream("hi", raise_on_filter=True).final()).text == "Hello"

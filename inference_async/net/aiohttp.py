@@ -369,8 +369,16 @@ def _watch(response: aiohttp.ClientResponse, session: aiohttp.ClientSession) -> 
 
     def over() -> None:
         closed.remove_done_callback(tell)
+        closed.remove_done_callback(_taken)
+        closed.add_done_callback(_taken)  # the connection may yet be lost while it waits for another call
 
     content.on_eof(over)
+
+
+def _taken(closed: asyncio.Future[None]) -> None:
+    """How a connection ended is noted, or asyncio would complain that nobody has."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _ended(
@@ -381,8 +389,7 @@ def _ended(
 ) -> None:
     """The connection is gone."""
     said = handler.exception()
-    if not closed.cancelled():
-        closed.exception()  # is taken, so that asyncio does not complain that nobody has
+    _taken(closed)
     if content.is_eof() or content.exception() is not None:
         return
     if session.closed:

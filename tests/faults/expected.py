@@ -173,7 +173,8 @@ both("coding-unknown", NOT_HTTP)
 both("chunked-twice", (RIGHT, NOT_HTTP))  # a sender must not
 both("length-and-chunked", (RIGHT, NOT_HTTP))  # RFC 9112 6.3: ought to be handled as an error
 apart("length-over", CUT, RIGHT)  # a stream has its [DONE] by then
-apart("length-under", INVALID, RIGHT)  # a stream lacks half of its [DONE], and has its finish reason
+# What comes in one read with bytes that are no HTTP may be refused together with them.
+apart("length-under", INVALID, (RIGHT, NOT_HTTP))  # a stream lacks half of its [DONE], and has its finish reason
 both("length-twice length-negative length-plus length-garbage length-huge", NOT_HTTP)
 both("length-same-twice", (RIGHT, NOT_HTTP))  # RFC 9110 8.6: rejected, or taken as one
 
@@ -286,7 +287,7 @@ both("endless-error bomb-error", refused(500, retryable=True))
 both("endless-header endless-headers", NOT_HTTP)
 apart("endless-interim", (TOTAL, NOT_HTTP), (FIRST, NOT_HTTP))
 apart("endless-extension", (replace(TOTAL, status=200), BROKEN), (replace(FIRST, status=200), INCOMPLETE))
-apart("endless-trailers", (replace(TOTAL, status=200), BROKEN), RIGHT)
+apart("endless-trailers", (replace(TOTAL, status=200), BROKEN, NOT_HTTP), (RIGHT, NOT_HTTP))
 apart("many-choices", INVALID, replace(FAILED, partial="x"))
 apart("many-calls", INVALID, replace(FAILED, partial=""))
 
@@ -356,7 +357,8 @@ both("redirect-same-origin redirect-nowhere redirect-loop redirect-garbage", ref
 # Connections that are used again: one call sees nothing of it
 
 both("close-told close-untold reset-untold close-on-reuse reset-on-reuse", RIGHT)
-both("stray-answer stray-bytes stray-bytes-endless stray-newline", RIGHT)
+both("stray-answer stray-newline", RIGHT)
+both("stray-bytes stray-bytes-endless", (RIGHT, NOT_HTTP))
 # Where it comes while the request is on its way nothing tells it from the answer; where it came before, it is refused.
 both("stray-answer-first", (RIGHT, replace(NOT_HTTP, phase="connect"), Right(id="chatcmpl-stray")))
 stream("bytes-after-done pings-after-done flood-after-done", RIGHT)

@@ -167,13 +167,13 @@ class _Log(logging.Handler):
 
 
 @contextmanager
-def remains() -> Iterator[Remains]:
-    """See what is left of what happens in this context, on the running loop."""
+def remains(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Remains]:
+    """See what is left of what happens in this context, on the running loop or on one that runs now and then."""
     found = Remains()
-    loop = asyncio.get_running_loop()
+    watched = loop or asyncio.get_running_loop()
     root, level, handler = logging.getLogger(), logging.getLogger().level, _Log(found.logged)
-    before = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _, context: found.complaints.append(repr(context)))
+    before = watched.get_exception_handler()
+    watched.set_exception_handler(lambda _, context: found.complaints.append(repr(context)))
     unraisable = sys.unraisablehook
     sys.unraisablehook = lambda told: found.complaints.append(repr((told.err_msg, told.exc_value, told.object)))
     root.addHandler(handler)
@@ -184,12 +184,13 @@ def remains() -> Iterator[Remains]:
             yield found
             gc.collect()
         found.warnings = [str(warning) for warning in warned]
-        found.tasks = [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        mine = None if loop is not None else asyncio.current_task()
+        found.tasks = [repr(task) for task in asyncio.all_tasks(watched) if task is not mine]
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
         sys.unraisablehook = unraisable
-        loop.set_exception_handler(before)
+        watched.set_exception_handler(before)
 
 
 def sightings(error: BaseException) -> list[str]:

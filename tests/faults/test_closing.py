@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import re
 import signal
@@ -527,7 +528,13 @@ async def test_a_program_ends_in_the_middle_of_a_stream(
     server: StepServer, consumer: str, main: str, last: str
 ) -> None:
     python = (sys.executable, "-X", "dev", "-W", "always", "-c", PROGRAM % (consumer, main), server.url)
-    run = await asyncio.create_subprocess_exec(*python, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = await asyncio.create_subprocess_exec(
+        *python,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A runner in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert run.stdout is not None
         assert await run.stdout.readline() == b"Hel\n"
