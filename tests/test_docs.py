@@ -67,3 +67,13 @@ def test_every_feature_names_a_test_that_is_there(row: list[str]) -> None:
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         assert name in functions, f"{path} has no {name}"
     assert not ours.startswith("no")
+
+
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", (ROOT / "docs" / "reliability.md").read_text())))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_said_of_reliability_names_tests_that_are_there(name: str) -> None:
+    path, _, function = name.partition("::")
+    assert (ROOT / path).is_file()
+    assert not function or re.search(rf"def {function}\(", (ROOT / path).read_text())
