@@ -170,6 +170,16 @@ async def test_cut(pieces: tuple[Piece, ...]) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).partial == caught.value.partial
 
 
+async def test_a_cut_answer_says_where_the_rest_is() -> None:
+    client, _ = streamed(event(chunk("Hel")))
+    with pytest.raises(IncompleteStreamError) as caught:
+        await client.stream("hi").final()
+    assert str(caught.value).startswith(
+        "the stream ended after 1 chunks without a finish reason or [DONE]: the answer is cut; what had arrived is in "
+        ".partial"
+    )
+
+
 @pytest.mark.parametrize(
     "pieces", [(), (DONE,), (b": ping\n\n",), (b"\n",)], ids=["nothing", "mark", "comment", "blank"]
 )
@@ -763,6 +773,17 @@ async def test_raise_on_filter_of_client_and_call(*, of_client: bool, of_call: b
             await stream.final()
     else:
         assert (await stream.final()).finish_reason == "content_filter"
+
+
+async def test_a_filter_error_knows_its_address_and_no_key() -> None:
+    reply = ScriptedReply(
+        filtered(), headers={"content-type": "text/event-stream", "x-echo": "you sent key-0123456789"}
+    )
+    stream = scripted(reply, credential="key-0123456789").stream("hi", raise_on_filter=True)
+    with pytest.raises(ContentFilterError) as caught:
+        await stream.final()
+    assert caught.value.headers["x-echo"] == "you sent [secret]"
+    assert caught.value.url.endswith("/chat/completions")
 
 
 async def test_an_answer_that_was_not_cut_is_not_touched() -> None:
