@@ -81,6 +81,20 @@ def audit(session: nox.Session) -> None:
     session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "--requirement", LOCK, *session.posargs)
 
 
+@nox.session
+def scale(session: nox.Session) -> None:
+    """Ten thousand streams at once: none lost, and what each of them costs."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.scale", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Ten minutes of random use of a client whose server misbehaves at random."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.soak", *session.posargs)
+
+
 @nox.session(python="3.11")
 def mutation(session: nox.Session) -> None:
     """Whether tests notice changes of the pure rooms, as in `nox -s mutation -- wire.sse`; all of it takes hours."""

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
-from .errors import ConfigurationError, InferenceError, ResponseTypeError
+from .errors import ConfigurationError, InferenceError, ResponseTypeError, without_frames
 from .given import INSECURE, Options, agreed, always, check_type, checked_defaults, refuse_unknown, understood
 from .net.aiohttp import AiohttpTransport
 from .net.auth import Credential, authoriser
@@ -355,6 +355,7 @@ class InferenceClient:
             try:
                 completion = await self._complete(call, terms, raise_on_filter=raise_on_filter)
             except InferenceError as error:
+                without_frames(error)
                 if mismatch is None:
                     raise
                 raise error from mismatch  # which holds the answers that were paid for
@@ -659,9 +660,13 @@ class InferenceClient:
         )
         encoding = {**options, **(extra or {})}.get("encoding_format")
         terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
-        results = await in_order(
-            [partial(self._embed, call, count, encoding, terms) for call, count in calls], limit=max_concurrency
-        )
+        try:
+            results = await in_order(
+                [partial(self._embed, call, count, encoding, terms) for call, count in calls], limit=max_concurrency
+            )
+        except InferenceError as error:
+            without_frames(error)
+            raise
         return joined(results)
 
     async def embed_images(
@@ -702,7 +707,11 @@ class InferenceClient:
             headers=self._headers(headers),
         )
         terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
-        return await self._embed(call, count, {**options, **(extra or {})}.get("encoding_format"), terms)
+        try:
+            return await self._embed(call, count, {**options, **(extra or {})}.get("encoding_format"), terms)
+        except InferenceError as error:
+            without_frames(error)
+            raise
 
     async def model_info(
         self,
@@ -720,12 +729,12 @@ class InferenceClient:
         Source: the service's reference, "Get Info".
         """
         call = raw_call(self._endpoint, "GET", "info", headers=self._headers(headers))
-        exchange, body = await self._session.whole(
-            call, agreed(self._options.terms, timeouts=timeouts, retries=retries)
-        )
-        info = await exchange.model_info(body)
-        info.meta = exchange.meta
-        return info
+        terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
+        try:
+            return await self._model_info(call, terms)
+        except InferenceError as error:
+            without_frames(error)
+            raise
 
     async def request(
         self,
@@ -764,9 +773,12 @@ class InferenceClient:
         call = raw_call(
             self._endpoint, method, path, json=json, body=body, params=params, headers=self._headers(headers)
         )
-        exchange, received = await self._session.whole(
-            call, agreed(self._options.terms, timeouts=timeouts, retries=retries)
-        )
+        terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
+        try:
+            exchange, received = await self._session.whole(call, terms)
+        except InferenceError as error:
+            without_frames(error)
+            raise
         return RawResponse(body=received, meta=exchange.meta)
 
     async def aclose(self) -> None:
@@ -834,6 +846,12 @@ class InferenceClient:
         if error is not None:
             raise error
         return completion
+
+    async def _model_info(self, call: Call, terms: Terms) -> ModelInfo:
+        exchange, body = await self._session.whole(call, terms)
+        info = await exchange.model_info(body)
+        info.meta = exchange.meta
+        return info
 
     def _raises_on_filter(self, given: bool | None) -> bool:
         if given is None:

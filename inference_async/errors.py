@@ -92,6 +92,20 @@ __all__ = [
 ]
 
 
+def without_frames(error: InferenceError) -> None:
+    """Take the frames of this package from an error, and from those of ours behind it.
+
+    They hold the answer as it came, and what reports errors may show the locals of frames. What they would tell is in
+    the error already.
+    """
+    link: BaseException | None = error
+    while isinstance(link, InferenceError):
+        link.__traceback__ = None
+        if link.__suppress_context__:
+            link.__context__ = None
+        link = link.__cause__
+
+
 def _restore(cls: type[InferenceError], args: tuple[Any, ...], state: dict[str, Any]) -> InferenceError:
     error = cls.__new__(cls)
     error.args = args
@@ -468,6 +482,7 @@ class ToolError(InferenceError):
         self, message: str, *, tool: str, call_id: str, messages: Sequence[Message], completion: ChatCompletion
     ) -> None:
         super().__init__(message, request_id=completion.meta.request_id)
+        self.attempts = completion.meta.attempts
         self.tool = tool
         self.call_id = call_id
         self.messages = list(messages)
@@ -484,6 +499,7 @@ class ToolLoopError(InferenceError):
 
     def __init__(self, message: str, *, messages: Sequence[Message], completion: ChatCompletion) -> None:
         super().__init__(message, request_id=completion.meta.request_id)
+        self.attempts = completion.meta.attempts
         self.messages = list(messages)
         self.completion = completion
 

@@ -27,6 +27,7 @@ from .errors import (
     InferenceError,
     StreamError,
     WrongEventLoopError,
+    without_frames,
 )
 from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session, Trip
@@ -203,10 +204,13 @@ class ChatStream:
                         return item
                     await self._end(item)
                 if self._error is not None:
-                    raise self._error.with_traceback(None)  # else each try would lengthen it
+                    raise self._error
                 if self._complete:
                     raise StopAsyncIteration
                 await self._read()
+        except InferenceError as error:
+            without_frames(error)
+            raise
         finally:
             self._busy = False
 
@@ -218,9 +222,10 @@ class ChatStream:
         if self._exchange is None and self._error is None:
             self._claim()
             try:
-                await self._open()
-            except BaseException as error:
-                self._fail(error)
+                await self._open_or_fail()
+            except InferenceError as error:
+                without_frames(error)
+                raise
             finally:
                 self._busy = False
         return self
@@ -251,6 +256,12 @@ class ChatStream:
             raise ClientStateError("the stream is being read by another task; one task reads, any may close")
         self._busy = True
 
+    async def _open_or_fail(self) -> None:
+        try:
+            await self._open()
+        except BaseException as error:
+            self._fail(error)
+
     def _check_loop(self) -> None:
         if self._session.check_loop() is not self._trip.loop:
             raise WrongEventLoopError("the stream belongs to another event loop; begin and read it in one")
@@ -273,31 +284,32 @@ class ChatStream:
         try:
             exchange = self._exchange or await self._open()
             trip = self._trip
+            now = trip.loop.time()
             if self._progress:
                 self._progress = False
-                trip.clock.wait_for("between_tokens", now=trip.loop.time())
+                trip.clock.wait_for("between_tokens", now=now)
+            left = trip.clock.left(now=now)
             async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+                if left is not None and left <= 0:
+                    await asyncio.sleep(0)  # a read that need not wait, for the consumer was slow, would not tell
                 data = await exchange.reply.read()
                 is_events = self._is_events or await self._sniff(exchange, data)
+                if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
+                    self._head += data[:_HEAD_BYTES]
+                self._unread += len(data)
+                # Within the limit on time too: where bytes wait already when the thread is done, no read ever waits.
+                items = await self._fed(data) if is_events else []
             trip.scope = None
             if self._error is not None:  # closed by another task in the very step in which the bytes came
                 raise self._error
-            if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
-                self._head += data[:_HEAD_BYTES]
-            if not is_events:
-                return
-            self._unread += len(data)
-            if self._unread < LARGE:
-                items = self._feed(data)
-            else:
-                items = await in_thread(partial(self._feed, data))
-                if self._error is not None:  # closed meanwhile
-                    raise self._error
             if items:
                 self._unread = 0
                 self._ready.extend(items)
         except BaseException as error:
             self._fail(error)
+
+    async def _fed(self, data: bytes) -> list[Item]:
+        return self._feed(data) if self._unread < LARGE else await in_thread(partial(self._feed, data))
 
     def _feed(self, data: bytes) -> list[Item]:
         if not data:
@@ -344,29 +356,31 @@ class ChatStream:
                 )
             )
         self._complete = True
-        if self._exchange is not None:
-            await self._exchange.finish()
         if self._raise_on_filter:
             secrets = self._exchange.secrets if self._exchange is not None else ()
             self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
+        if self._exchange is not None:
+            await self._exchange.finish()  # who is cancelled here, and reads on, is told what came of the answer
 
     def _fail(self, error: BaseException) -> NoReturn:
         """End the stream: with the error as it is if it is the caller's own, a cancellation say, else in our words."""
-        if not isinstance(error, InferenceError | TimeoutError):
-            if self._begun is not None:
-                self._begun.scope = None
-            if self._error is None:
-                what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
-                self._error = ClientClosedError(f"the stream was {what} before its end")
-            self._cut(self._error)
-            raise error
-        if self._error is not None:  # closed by another task; what that did to this one is no news
-            raise self._error from None
-        self._error, cause = self._in_our_words(error)
+        if isinstance(error, InferenceError | TimeoutError):
+            cause: BaseException | None = None
+            if self._error is None:  # else another task has closed it, and what that did to this one is no news
+                self._error, cause = self._in_our_words(error)
+            self._ended()
+            raise self._error from cause
+        if self._error is None:
+            what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
+            self._error = ClientClosedError(f"the stream was {what} before its end")
+        self._ended()
+        raise error
+
+    def _ended(self) -> None:
+        """No wait is under way any more, which `aclose` could end."""
         if self._begun is not None:
             self._begun.scope = None
         self._cut(self._error)
-        raise self._error from cause
 
     def _in_our_words(self, error: InferenceError | TimeoutError) -> tuple[InferenceError, BaseException | None]:
         """The error that the caller gets, told what had arrived and from where, and the cause of it."""

@@ -1170,7 +1170,6 @@ NO_VALUE: dict[str, tuple[dict[str, Any], str, str, str | None]] = {  # the answ
     "empty": (answer(""), "empty", "", None),
     "null": (answer(None), "empty", "", None),
     "blank": (answer(" \n"), "empty", " \n", None),
-    "no choice": ({"id": "c", "choices": []}, "empty", "", None),
 }
 
 

@@ -26,11 +26,20 @@ def entries() -> list[str]:
 
 
 def required() -> Iterator[str]:
-    """Everything that pyproject.toml asks for anywhere."""
+    """Everything that pyproject.toml asks for, but for the tools that no check of CI needs."""
     yield from PYPROJECT["build-system"]["requires"]
     yield from PYPROJECT["project"]["dependencies"]
-    for rows in (*PYPROJECT["project"]["optional-dependencies"].values(), *PYPROJECT["dependency-groups"].values()):
-        yield from (row for row in rows if isinstance(row, str))
+    for rows in PYPROJECT["project"]["optional-dependencies"].values():
+        yield from rows
+    yield from members("locked")
+
+
+def members(group: str) -> Iterator[str]:
+    for row in PYPROJECT["dependency-groups"][group]:
+        if isinstance(row, str):
+            yield row
+        else:
+            yield from members(row["include-group"])
 
 
 @pytest.mark.parametrize("wanted", sorted(set(required())))

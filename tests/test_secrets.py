@@ -403,13 +403,8 @@ async def test_any_credential_that_the_service_repeats(credential: str, scenario
     await check_repeated(scenario, "plain", method_of(scenario), log, **CREDENTIALS[credential]())
 
 
-_BODIES = ("401", "HTML 200", "another shape")
-
-
 @pytest.mark.parametrize("scenario", USUAL)
-async def test_no_frame_shows_what_the_service_repeats(scenario: str, request: pytest.FixtureRequest) -> None:
-    if scenario in _BODIES:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="frames hold the body as it came"))
+async def test_no_frame_shows_what_the_service_repeats(scenario: str) -> None:
     async with repeats(ANSWERS[scenario]) as server, client_of(server.url, credential=KEY) as client:
         assert seen(locals_of(await failed(client, method_of(scenario)))) == []
 

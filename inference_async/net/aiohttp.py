@@ -33,8 +33,8 @@ from ..errors import (
     WrongEventLoopError,
 )
 from ..wire.request import Call, Secret
-from ..wire.response import redact
-from .connector import Connector, is_ambiguous, sever
+from ..wire.response import redact, request_id_of
+from .connector import Connector, length_lie, sever
 from .faults import of_read, of_send
 from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
 from .proxies import Proxies
@@ -101,9 +101,15 @@ class AiohttpReply:
         """See `Reply.read`."""
         try:
             return await self._content.readany()
+        except APIConnectionError:  # which `_ended` has put there
+            if left := _left_in(self._content):
+                return left
+            raise
         except InferenceError:
-            raise  # which `close` or `_ended` has put there
+            raise  # which `close` has put there
         except Exception as error:
+            if left := _left_in(self._content):
+                return left
             raise of_read(error) from error
 
     async def finish(self) -> None:
@@ -324,14 +330,13 @@ def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
     """The reply of a response.
 
     Raises:
-        APIConnectionError: it says in more than one way how long it is.
+        APIConnectionError: how long it is cannot be known for sure.
         InvalidResponseError: it is encoded as was not asked for.
     """
-    if is_ambiguous(response.headers):
+    lie = length_lie(response.headers)
+    if lie:
         response.close()
-        raise APIConnectionError(
-            "got an answer that is not HTTP: it says twice how long it is", kind="protocol", phase="headers"
-        )
+        raise APIConnectionError(f"got an answer that is not HTTP: {lie}", kind="protocol", phase="headers")
     coding = coding_of(", ".join(response.headers.getall("content-encoding", ())))
     if not coding:
         return AiohttpReply(response, home)
@@ -341,7 +346,16 @@ def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
     raise InvalidResponseError(
         f"got an answer encoded as {coding[:40]!r}, which was not asked for, expected {ACCEPTED} or none",
         status=response.status,
+        request_id=request_id_of({name.lower(): value for name, value in response.headers.items()}),
     )
+
+
+def _left_in(content: aiohttp.StreamReader) -> bytes:
+    """What had come before the connection was cut, and was not read: aiohttp raises first, and forgets it."""
+    buffer = content._buffer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (it has no other way to it)
+    left = b"".join(buffer)  # whole pieces, as nothing but `readany` takes from it
+    buffer.clear()
+    return left
 
 
 def _watch(response: aiohttp.ClientResponse, session: aiohttp.ClientSession) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
     from multidict import MultiMapping
 
-__all__ = ["Connector", "CutError", "Handler", "ProxyError", "UnaskedError", "is_ambiguous", "sever"]
+__all__ = ["Connector", "CutError", "Handler", "ProxyError", "UnaskedError", "length_lie", "sever"]
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _HAS_POLL: Final = hasattr(select, "poll")
@@ -88,7 +88,7 @@ class Handler(ResponseHandler):
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The head of an answer has come."""
         self.begun = self.begun or data[0].code >= 200
-        if is_ambiguous(data[0].headers):
+        if length_lie(data[0].headers):
             self.force_close()
         super().feed_data(data, size)
 
@@ -98,6 +98,13 @@ class Handler(ResponseHandler):
         self.heard = 0
         self.begun = False
         super().set_response_params(**params)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone: in good order, or by a reset, which ends no body well, even if aiohttp thinks so."""
+        payload: aiohttp.StreamReader | None = self._payload
+        if exc is not None and payload is not None and not payload.is_eof():
+            payload.set_exception(CutError(str(exc), stale=False, begun=True), exc)
+        super().connection_lost(exc)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """The connection is lost, or cannot be understood."""
@@ -148,9 +155,14 @@ class Connector(aiohttp.TCPConnector):
         self._close(abort_ssl=True)
 
 
-def is_ambiguous(headers: MultiMapping[str]) -> bool:
-    """Whether an answer says in more than one way how long it is; a proxy on the way may have believed the other."""
-    return len(headers.getall("content-length", ())) + ("transfer-encoding" in headers) > 1
+def length_lie(headers: MultiMapping[str]) -> str:
+    """What is wrong with what an answer says of how long it is; empty if nothing is."""
+    transfer = headers.getall("transfer-encoding", ())
+    if len(headers.getall("content-length", ())) + bool(transfer) > 1:
+        return "it says twice how long it is"  # and a proxy on the way may have believed the other
+    if transfer and ", ".join(transfer).strip().lower() != "chunked":
+        return f"its transfer coding {', '.join(transfer)[:40]!r} was not asked for"
+    return ""
 
 
 def _refusal(error: Exception) -> str:

@@ -7,7 +7,7 @@ import socket
 import ssl
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, PayloadEncodingError
 
 from ..errors import APIConnectionError, ConnectionKind, ConnectTimeoutError, Phase
 from .connector import CutError, ProxyError, UnaskedError
@@ -69,8 +69,11 @@ def _failed(
 
 def _is_framing(error: BaseException | None) -> bool:
     if isinstance(error, aiohttp.ClientPayloadError):
-        # The one word by which aiohttp tells a body that ended early from one that is broken.
-        return "not completed" not in str(error)
+        # The one word by which aiohttp tells a body that ended early from one that is broken; but it says so, too, of
+        # trailers that it does not take.
+        cause = error.__cause__
+        trailers = isinstance(cause, BadHttpMessage) and not isinstance(cause, PayloadEncodingError)
+        return trailers or "not completed" not in str(error)
     return isinstance(error, HttpProcessingError)
 
 

@@ -35,7 +35,7 @@ from ..policy.terms import Terms
 from ..policy.timeouts import Deadlines, Wait
 from ..types import ChatCompletion, EmbeddingsResult, ModelInfo, ResponseMeta
 from ..wire.codec import LARGE
-from ..wire.request import Call, Secret
+from ..wire.request import Call, Secret, secrets_in
 from ..wire.response import (
     CLIENT_REQUEST_ID,
     completion_from,
@@ -413,17 +413,24 @@ class Session:
             meta.attempts = trip.retrying.attempts
             return Exchange(reply, meta, call.url, secrets, limits=trip.terms.limits, place=place)
         trip.enters("total")
+        raise await self._refusal(trip, reply, secrets)
+
+    async def _refusal(self, trip: Trip, reply: Reply, secrets: tuple[str, ...]) -> APIStatusError:
+        """The error that an answer is. Its body may repeat the credential: this frame is none of the traceback's."""
+        left = None if trip.clock.until is None else trip.clock.until - trip.loop.time()
+        # Half of what is left, so that the limit on the call does not strike first, and take the status away.
+        seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, left / 2)
         try:
-            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes)
+            body = await _error_body(reply, trip.terms.limits.max_error_body_bytes, seconds)
         finally:
             reply.close()
-        raise error_from(
+        return error_from(
             status=reply.status,
             headers=reply.headers,
             body=body,
-            url=call.url,
+            url=trip.call.url,
             secrets=secrets,
-            model=call.model,
+            model=trip.call.model,
         )
 
     async def aclose(self) -> None:
@@ -468,6 +475,8 @@ class Session:
             if header is not None:
                 headers[header[0]] = trip.credential = header[1]
         secrets = tuple(Secret(value.rpartition(" ")[2]) for value in headers.values() if isinstance(value, Secret))
+        if "?" in call.url:
+            secrets += secrets_in(call.url)
         return msgspec.structs.replace(call, headers=headers), secrets
 
     async def _renewed(self, trip: Trip, error: InferenceError) -> bool:
@@ -503,11 +512,11 @@ async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:
     return True
 
 
-async def _error_body(reply: Reply, limit: int) -> bytes:
+async def _error_body(reply: Reply, limit: int, seconds: float) -> bytes:
     """What came of the body of a refusal, however that ended: its status is not to be lost over it."""
     pieces: list[bytes] = []
     try:
-        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             await _read_into(pieces, reply, limit)
     except (APIConnectionError, InvalidResponseError, TimeoutError):
         pass

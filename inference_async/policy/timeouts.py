@@ -36,7 +36,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value <= _MOST):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 < value <= _MOST):
                 raise ConfigurationError(f"got {name}={short(value)} as a timeout, expected seconds above 0, or None")
 
 

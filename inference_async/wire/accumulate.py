@@ -96,7 +96,7 @@ class Accumulator:
             self._held += _keep_last(self._extra, chunk.unknown_fields)
         progress = False
         for choice in chunk.choices:
-            state = self._choices.get(choice.index) or self._open(choice.index)
+            state = self._choices.get(choice.index) or self._open(choice)
             if state.add(choice):
                 progress = True
             self._held += state.grown
@@ -106,7 +106,12 @@ class Accumulator:
             )
         return progress
 
-    def _open(self, index: int) -> _ChoiceState:
+    def _open(self, choice: ChunkChoice) -> _ChoiceState:
+        if choice.index < 0:
+            choice.index = 0  # none comes before the first, so it is that one
+            if 0 in self._choices:
+                return self._choices[0]
+        index = choice.index
         most = self._limits.max_choices
         if len(self._choices) == most:
             raise StreamError(f"the stream holds over {most:,} choices; raise max_choices if it is meant to")

@@ -169,7 +169,10 @@ class ChunkDecoder:
         text = found.message or "no reason given"
         code = f" (code {found.code})" if found.code else ""
         return StreamError(
-            f"the service ended the stream with an error: {text}{code}", code=found.code, type=found.type
+            f"the service ended the stream with an error: {text}{code}",
+            code=found.code,
+            type=found.type,
+            status=found.status or 200,
         )
 
     def _excerpt(self, data: bytes) -> str:

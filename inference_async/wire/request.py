@@ -10,8 +10,9 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -48,10 +49,12 @@ __all__ = [
     "json_call",
     "message_list",
     "raw_call",
+    "secrets_in",
 ]
 
 T = TypeVar("T")
 
+_SECRET_NAME: Final = re.compile(r"key|token|secret|password|sig|^code$", re.IGNORECASE)
 _ROLES_ELSEWHERE: Final = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
 _MESSAGE_TYPES: Final = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
 _OPTIONS: Final = frozenset(ChatOptions.__annotations__)
@@ -484,3 +487,9 @@ def _message(message: Any, index: int) -> Any:
         meant = f": did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(ROLES)}{meant}")
     return _in_json(plain, dict(message))  # a dict may hold Structs, such as the tool calls of an answer
+
+
+@lru_cache(maxsize=32)
+def secrets_in(url: str) -> tuple[Secret, ...]:
+    """What an address holds in its query that nobody else may see, such as a ``subscription-key``."""
+    return tuple(Secret(value) for name, value in parse_qsl(urlsplit(url).query) if _SECRET_NAME.search(name))

@@ -20,7 +20,15 @@ import msgspec
 
 from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
 from ..policy.limits import DEFAULT_LIMITS, Limits
-from ..types import ChatCompletion, ContentFilterResults, EmbeddingsResult, ModelInfo, ResponseMeta
+from ..types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    ContentFilterResults,
+    EmbeddingsResult,
+    ModelInfo,
+    ResponseMeta,
+)
 from ..types.base import is_array, is_object
 from ..types.chat import folded_reason
 from ..types.safety import results_in
@@ -57,6 +65,11 @@ _USUAL: Final = re.compile(r"[A-Za-z0-9+/=._~-]*")
 _ANY_USUAL: Final = r"(?:[A-Za-z0-9+/=._~-]|\\{1,3}(?:u[0-9a-fA-F]{4}|[A-Za-z0-9+/=._~-])|%(?:25)?[0-9a-fA-F]{2})"
 _SHORT_ESCAPES: Final[Mapping[str, str]] = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _LONGEST_FORM: Final = 12  # characters that an escaped character of a secret may take: a surrogate pair
+_NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+_WAIT: Final = re.compile(
+    r"\b(?:retry|try again)\s+(?:after|in)\s+([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|milliseconds?|s|seconds?)\b",
+    re.IGNORECASE,
+)
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_NAME: Final = 200
 _MAX_PAGE: Final = 8 * 1024
@@ -102,18 +115,38 @@ def completion_from(
         completion = ChatCompletion()
     if not completion.choices:
         completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply, limits)
+    if not completion.choices:
+        raise not_an_answer("JSON without a choice", expected="chat completion", **reply)
+    if any(map(_says_nothing, completion.choices)) and not _has_messages(body):
+        raise not_an_answer("a choice without a message", expected="chat completion", **reply)
     calls = max((len(choice.message.tool_calls) for choice in completion.choices), default=0)
     for count, name in ((len(completion.choices), "choices"), (calls, "tool_calls")):
         most: int = getattr(limits, f"max_{name}")
         if count > most:
             what = f"{count:,} {name.replace('_', ' ')} (max_{name} is {most:,})"
             raise not_an_answer(what, expected="chat completion", **reply)
+    for choice in completion.choices:
+        choice.index = max(choice.index, 0)  # none comes before the first
     if len(completion.choices) > 1:
         completion.choices.sort(key=lambda choice: choice.index)
     for choice in completion.choices:
+        choice.index = max(0, choice.index)
         if choice.message.tool_calls:
             name_calls(choice.message.tool_calls)
     return completion
+
+
+_NO_MESSAGE: Final = AssistantMessage()
+
+
+def _says_nothing(choice: Choice) -> bool:
+    """Whether a choice may lack its message; what content safety cut has none, and is an answer all the same."""
+    return choice.message == _NO_MESSAGE and folded_reason(choice.finish_reason) != "content_filter"
+
+
+def _has_messages(body: bytes) -> bool:
+    """Whether each choice of an answer that can be read has a message, which may say nothing."""
+    return all(is_object(choice.get("message")) for choice in decode_json(body)["choices"])
 
 
 def filter_error(completion: ChatCompletion, *, url: str, secrets: tuple[str, ...] = ()) -> ContentFilterError | None:
@@ -255,6 +288,8 @@ def error_from(
     where = without_query(url)
     detail = found.message
     retry_after = retry_after_of(headers)
+    if retry_after is None and status == 429:
+        retry_after = _asked_in_words(detail)
     request_id = request_id_of(headers)
     filtered = status in (200, 400) and (found.code == "content_filter" or found.categories is not None)
     notes = [f"code {found.code}"] if found.code and found.code != str(status) else []
@@ -329,7 +364,7 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         if value is None:
             continue
         try:
-            seconds = float(value) / scale
+            seconds = float(value if _NUMBER.fullmatch(value) else "") / scale
         except ValueError:
             until, now = _date(value), _date(headers.get("date", ""))
             if until is None or now is None:
@@ -338,6 +373,14 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         if math.isfinite(seconds) and seconds >= 0:
             return seconds
     return None
+
+
+def _asked_in_words(detail: str) -> float | None:
+    """Seconds that a message asks to wait, as "Please retry after 37 seconds" does; often they stand nowhere else."""
+    found = _WAIT.search(detail)
+    if found is None:
+        return None
+    return float(found[1]) / (1000.0 if found[2].lower().startswith("m") else 1.0)
 
 
 def describe_error(body: bytes) -> ErrorDescription:

@@ -250,7 +250,7 @@ async def test_serve_faults_one_for_each_request() -> None:
         assert found
         assert found[2] == "status-503, then bom+slow, then fine"
         assert lines[2] == f"  export AZURE_INFERENCE_ENDPOINT={found[1]}/models\n"
-        async with InferenceClient(f"{found[1]}/models", "any", model="m") as client:
+        async with InferenceClient(f"{found[1]}/models", "any", model="m", retries=0) as client:
             with pytest.raises(InternalServerError):
                 await client.complete("hello")
             for _ in range(2):
