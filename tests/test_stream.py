@@ -278,6 +278,12 @@ async def test_a_page_in_place_of_the_stream(body: bytes) -> None:
         await client.stream("hi").final()
 
 
+async def test_plain_words_that_say_they_are_a_stream() -> None:
+    client, _ = streamed(b"Please sign in first.")
+    with pytest.raises(InvalidResponseError, match=r" with no event in it, labelled .*Please sign in"):
+        await client.stream("hi").final()
+
+
 async def test_a_whole_completion_becomes_one_chunk() -> None:
     message = b'{"role": "assistant", "content": "Hello"}'
     body = b'{"id": "c", "choices": [{"index": 0, "message": %b, "finish_reason": "stop"}]}' % message
