@@ -339,8 +339,8 @@ def test_defaults() -> None:
     assert str(error) == "m"
 
 
-ANSWER: Final = msgspec.structs.replace(PARTIAL, meta=ResponseMeta(request_id="r9"))
-"""What holds an answer has the answer's own request id."""
+ANSWER: Final = msgspec.structs.replace(PARTIAL, meta=ResponseMeta(request_id="r9", status=201, attempts=3))
+"""What holds an answer has the answer's own request id, and knows how often it was sent."""
 
 HELD: Final[dict[str, tuple[type[InferenceError], dict[str, Any], dict[str, Any]]]] = {
     "any": (InferenceError, {"request_id": "r1"}, {"status": None, "partial": None, "phase": None, "attempts": 0}),
@@ -386,11 +386,11 @@ HELD: Final[dict[str, tuple[type[InferenceError], dict[str, Any], dict[str, Any]
         {
             "content_filter": ContentFilterResults({"hate": {"filtered": True}}),
             "categories": {"hate": {"filtered": True}},
-            "completion": PARTIAL,
+            "completion": ANSWER,
             "status": 200,
             "request_id": "r1",
         },
-        {},
+        {"phase": "body", "attempts": 3},
     ),
     "type": (
         ResponseTypeError,
@@ -398,25 +398,29 @@ HELD: Final[dict[str, tuple[type[InferenceError], dict[str, Any], dict[str, Any]
             "reason": "mismatch",
             "text": "{}",
             "position": "$.a",
-            "completion": PARTIAL,
+            "completion": ANSWER,
             "repaired": [PARTIAL],
             "request_id": "r1",
         },
-        {},
+        {"status": 201, "phase": "body", "attempts": 3},
     ),
     "type, bare": (
         ResponseTypeError,
         {"reason": "empty", "text": "", "completion": PARTIAL},
-        {"position": None, "repaired": [], "request_id": None},
+        {"status": None, "position": None, "repaired": [], "request_id": None},
     ),
     "invalid": (InvalidResponseError, {"status": 201, "body": "<html>", "request_id": "r1"}, {"phase": "body"}),
     "invalid, bare": (InvalidResponseError, {}, {"status": 200, "body": "", "phase": "body", "request_id": None}),
     "tool": (
         ToolError,
         {"tool": "t", "call_id": "1", "messages": [UserMessage("u")], "completion": ANSWER},
-        {"request_id": "r9"},
+        {"request_id": "r9", "attempts": 3},
     ),
-    "tool loop": (ToolLoopError, {"messages": [UserMessage("u")], "completion": ANSWER}, {"request_id": "r9"}),
+    "tool loop": (
+        ToolLoopError,
+        {"messages": [UserMessage("u")], "completion": ANSWER},
+        {"request_id": "r9", "attempts": 3},
+    ),
     "stream": (
         StreamError,
         {"partial": PARTIAL, "code": "c", "type": "t", "status": 503, "request_id": "r1"},
@@ -446,6 +450,36 @@ def test_messages_are_a_copy(cls: Callable[..., ToolError | ToolLoopError]) -> N
     )
     messages.clear()
     assert error.messages == [UserMessage("u")]
+
+
+def raised(error: BaseException, *, cause: BaseException | None = None, context: BaseException | None = None) -> None:
+    """Give an error a frame, and what stands behind it."""
+    with pytest.raises(type(error)):
+        raise error
+    if context is not None:
+        error.__context__ = context
+    if cause is not None:
+        error.__cause__ = cause
+
+
+def test_frames_of_ours_are_left_behind_and_no_others() -> None:
+    foreign, seen, last, first = OSError("x"), ValueError("y"), StreamError("b"), InferenceError("a")
+    raised(foreign)
+    raised(seen)
+    raised(last, cause=foreign, context=seen)
+    raised(first, cause=last)
+    errors.without_frames(first)
+    assert (first.__traceback__, last.__traceback__) == (None, None)
+    assert (first.__cause__, last.__cause__) == (last, foreign)
+    assert last.__context__ is None, "a cause hides the context"
+    assert foreign.__traceback__ is not None
+
+
+def test_a_context_that_is_shown_stays() -> None:
+    error, context = InferenceError("a"), ValueError("y")
+    raised(error, context=context)
+    errors.without_frames(error)
+    assert error.__context__ is context
 
 
 def test_a_message_in_other_words() -> None:

@@ -170,6 +170,16 @@ async def test_cut(pieces: tuple[Piece, ...]) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).partial == caught.value.partial
 
 
+async def test_a_cut_answer_says_where_the_rest_is() -> None:
+    client, _ = streamed(event(chunk("Hel")))
+    with pytest.raises(IncompleteStreamError) as caught:
+        await client.stream("hi").final()
+    assert str(caught.value).startswith(
+        "the stream ended after 1 chunks without a finish reason or [DONE]: the answer is cut; what had arrived is in "
+        ".partial"
+    )
+
+
 @pytest.mark.parametrize(
     "pieces", [(), (DONE,), (b": ping\n\n",), (b"\n",)], ids=["nothing", "mark", "comment", "blank"]
 )
@@ -265,6 +275,12 @@ async def test_a_stream_error_says_from_where_and_hides_the_key() -> None:
 async def test_a_page_in_place_of_the_stream(body: bytes) -> None:
     client = scripted(ScriptedReply([body], headers={"content-type": "text/html"}))
     with pytest.raises(InvalidResponseError, match="labelled text/html"):
+        await client.stream("hi").final()
+
+
+async def test_plain_words_that_say_they_are_a_stream() -> None:
+    client, _ = streamed(b"Please sign in first.")
+    with pytest.raises(InvalidResponseError, match=r" with no event in it, labelled .*Please sign in"):
         await client.stream("hi").final()
 
 

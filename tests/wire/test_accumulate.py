@@ -1229,6 +1229,76 @@ def test_what_a_stream_may_fill_is_bounded(endless: Callable[[int], dict[str, An
         fold((endless(n) for n in range(300)), max_body_bytes=20_000, max_choices=10**6, max_tool_calls=10**6)
 
 
+MUCH: Final = "y" * 50_000
+
+
+def one_of_everything(much: str = "", *, again: bool = False) -> dict[str, Any]:
+    """A chunk with a little of all that is kept, and much of the one that is named."""
+
+    def text(name: str) -> str:
+        return MUCH if name == much else "x"
+
+    function = {"name": text("name"), "arguments": text("arguments"), "x": text("field of a function")}
+    changed = text("new value of a field") if again else "x"
+    return {
+        text("name of a field"): changed,
+        "choices": [
+            {
+                "index": 0,
+                "x": text("field of a choice"),
+                "content_filter_results": {text("name of a filter"): {"detail": text("detail of a filter")}},
+                "logprobs": {
+                    "content": [
+                        {"token": text("token"), "logprob": -1.0, "top_logprobs": []},
+                        {"token": "x", "logprob": -1.0, "top_logprobs": []},
+                    ]
+                },
+                "delta": {
+                    "content": text("content"),
+                    "refusal": text("refusal"),
+                    "reasoning_content": text("reasoning"),
+                    "reasoning": text("raw reasoning"),
+                    "reasoning_details": [{"text": text("reasoning details")}],
+                    "annotations": [{text("name in an annotation"): text("annotation")}, "x"],
+                    "x": text("field of a delta"),
+                    "audio": {"data": text("audio")},
+                    "function_call": {"name": text("function"), "arguments": text("its arguments")},
+                    "tool_calls": [
+                        {
+                            "index": 0,
+                            "id": text("id"),
+                            "type": text("type"),
+                            "x": text("field of a call"),
+                            "function": function,
+                        }
+                    ],
+                },
+            }
+        ],
+    }
+
+
+NAMED: Final = (
+    "name of a field", "field of a choice", "name of a filter", "detail of a filter", "token", "content", "refusal",
+    "reasoning", "raw reasoning", "reasoning details", "name in an annotation", "annotation", "field of a delta",
+    "audio", "its arguments", "id", "type", "field of a call", "name", "arguments", "field of a function",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("much", NAMED)
+def test_all_that_is_kept_counts_whatever_stands_beside_it(much: str) -> None:
+    fold([one_of_everything()] * 2, max_body_bytes=40_000)
+    with pytest.raises(StreamError, match="takes over 40,000 bytes"):
+        fold([one_of_everything(much)], max_body_bytes=40_000)
+
+
+def test_a_field_that_grows_counts_and_one_that_shrinks_makes_room() -> None:
+    fold([one_of_everything()] * 2, max_body_bytes=40_000)
+    with pytest.raises(StreamError, match="takes over 40,000 bytes"):
+        fold([one_of_everything(), one_of_everything("new value of a field", again=True)], max_body_bytes=40_000)
+    fold([{"choices": [], "x": LONG * 300}, {"choices": [], "x": "a"}] * 5, max_body_bytes=40_000)
+
+
 @pytest.mark.parametrize(
     "obj",
     [

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_async.errors import StreamError
+from inference_async.policy.limits import Limits
 from inference_async.types import (
     UNSET,
     AssistantMessage,
@@ -17,9 +18,11 @@ from inference_async.types import (
     ChatCompletionChunk,
     Choice,
     FunctionCall,
+    FunctionCallDelta,
     Logprobs,
     TokenLogprob,
     ToolCall,
+    ToolCallDelta,
     Usage,
 )
 from inference_async.wire.accumulate import Accumulator
@@ -270,8 +273,84 @@ def test_last(last: ServerSentEvent | None, expected: list[str]) -> None:
     assert texts(ChunkDecoder().last(last)) == expected
 
 
+MANY: Final = b"[" + b",".join([b'""'] * 100_000) + b"]"  # over 256 KiB, where values are counted
+CROWDED: Final = b'{"choices":[{"index":0,"delta":{"content":"a","annotations":%b}}]}' % MANY
+
+
+@pytest.mark.parametrize("most", [100, 200_000])
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(ServerSentEvent(CROWDED), id="plain"),
+        pytest.param(ServerSentEvent(b'{"unknown":1,' + CROWDED[1:]), id="with an unknown field"),
+    ],
+)
+@pytest.mark.parametrize("unfinished", [False, True], ids=["ended", "left unfinished"])
+def test_values_of_an_event_are_bounded(event: ServerSentEvent, most: int, *, unfinished: bool) -> None:
+    decoder = ChunkDecoder(limits=Limits(max_event_values=most))
+    items = decoder.last(event) if unfinished else decoder.decode([event])
+    if most == 100:
+        assert isinstance(items[0], StreamError)
+        assert "max_event_values bounds the values" in str(items[0])
+    else:
+        assert isinstance(items[0], ChatCompletionChunk)
+    assert items[1:] == ([Mark.END] if unfinished else [])
+
+
+def test_an_error_event_over_the_bound_is_still_the_error() -> None:
+    decoder = ChunkDecoder(limits=Limits(max_event_values=100))
+    data = b'{"error":{"message":"overloaded","code":"x"},"more":%b}' % MANY
+    (item,) = decoder.decode([ServerSentEvent(data, "error")])
+    assert str(item).startswith("the service ended the stream with an error: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ('{"message": "no", "code": "x"}', "the service ended the stream with an error: no (code x)"),
+        ('{"message": "no"}', "the service ended the stream with an error: no"),
+        ("{}", "the service ended the stream with an error: no reason given"),
+    ],
+)
+def test_words_of_an_error_event(error: str, expected: str) -> None:
+    (item,) = ChunkDecoder().decode([ServerSentEvent(error.encode(), "error")])
+    assert str(item) == expected
+
+
+def test_objects_without_a_border_are_bounded() -> None:
+    items = ChunkDecoder().decode([ServerSentEvent(b'{"choices":[]}' * 2000)])
+    assert str(items[-1]).startswith("the stream holds an event of over ")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # A whole completion as one chunk
+
+
+def test_calls_of_a_completion_are_numbered() -> None:
+    calls = [
+        ToolCall(
+            id=str(number),
+            type="function",
+            function=FunctionCall(name="f", arguments="{}", call_id="i", unknown_fields={"y": number}),
+            unknown_fields={"x": number},
+        )
+        for number in range(2)
+    ]
+    whole = ChatCompletion(
+        object="o", choices=[Choice(message=AssistantMessage(tool_calls=calls), finish_reason="stop")]
+    )
+    chunk = chunk_of(whole)
+    assert (chunk.object, chunk.choices[0].delta.role) == ("o", "assistant")
+    assert chunk.choices[0].delta.tool_calls == [
+        ToolCallDelta(
+            index=number,
+            id=str(number),
+            type="function",
+            function=FunctionCallDelta(name="f", arguments="{}", call_id="i", unknown_fields={"y": number}),
+            unknown_fields={"x": number},
+        )
+        for number in range(2)
+    ]
 
 
 def folded(completion: ChatCompletion) -> ChatCompletion:

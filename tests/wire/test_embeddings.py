@@ -498,3 +498,23 @@ def test_reprs_without_the_numbers() -> None:
 def test_inputs_that_are_neither_text_nor_tokens(given: Any) -> None:
     with pytest.raises(ConfigurationError, match="got an input of type"):
         text_inputs(given)
+
+
+@pytest.mark.parametrize(
+    ("options", "extra", "model"),
+    [({}, None, None), ({"model": "m"}, None, "m"), ({"model": "m"}, {"model": "n"}, "n")],
+    ids=["none", "by its keyword", "extra wins"],
+)
+def test_a_call_knows_its_model(options: dict[str, Any], extra: Any, model: str | None) -> None:
+    ((call, _),) = calls("a", options=options, extra=extra)
+    assert call.model == model
+
+
+def test_headers_of_the_caller_go_with_images() -> None:
+    call, _ = images(["data:image/png;base64,AA=="], headers={"X-Mine": "1"})
+    assert call.headers["x-mine"] == "1"
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,AA==", "https://h.example/a.png", "http://h.example/a.png"])
+def test_addresses_of_images(url: str) -> None:
+    assert json.loads(images([url])[0].body)["input"] == [{"image": url}]

@@ -919,3 +919,26 @@ def test_response_format_in_all_its_forms(given: Any, expected: Any) -> None:
 )
 def test_a_call_knows_its_model(options: dict[str, Any], extra: Any, model: str | None) -> None:
     assert made(options=options, extra=extra).model == model
+
+
+def test_an_option_that_is_not_named_by_text() -> None:
+    with pytest.raises(ConfigurationError, match=r"^got an option named 5, expected text$"):
+        check_options({5: 1})  # type: ignore[dict-item]  # what is tested
+
+
+@pytest.mark.parametrize("headers", [["a"], "a", 5], ids=["a list", "text", "a number"])
+def test_headers_that_are_no_mapping(headers: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^got headers of type {type(headers).__name__}, expected a mapping"):
+        made(headers=headers)
+
+
+def test_a_key_among_the_headers_is_sent_as_it_is() -> None:
+    assert made(headers={"Api-Key": "key-0123456789"}).headers["api-key"] == "key-0123456789"
+
+
+def test_several_messages_in_a_tuple_go_out_in_order() -> None:
+    assert [row["content"] for row in sent(("a", UserMessage("b"), {"role": "user", "content": "c"}))] == [
+        "a",
+        "b",
+        "c",
+    ]

@@ -1235,6 +1235,17 @@ def test_a_secret_is_masked_in_base64(form: Callable[[str], str], key: str) -> N
     assert re.fullmatch(r"before [\w=%-]{0,4}\[secret\][\w=%+/\\-]{0,9} after", said), said
 
 
+@pytest.mark.parametrize("encoding", [b64encode, urlsafe_b64encode], ids=["usual", "for addresses"])
+@pytest.mark.parametrize("key", ["s3cr3t", "pa55w0rd", ">>>>>>>?", KEYS[0]])
+def test_all_that_base64_tells_of_a_secret_is_masked(key: str, encoding: Callable[[bytes], bytes]) -> None:
+    """Wherever it stands: but for the character at each end that holds bits of a neighbour too."""
+    for before in range(7):
+        for after in range(4):
+            said = encoding(b":" * before + key.encode() + b"@" * after).decode()
+            first, end = -(-before * 8 // 6), (before + len(key)) * 8 // 6
+            assert redact(said, [key]) == f"{said[:first]}[secret]{said[end:]}"
+
+
 def test_json_in_json_is_masked() -> None:
     key = 'pa"ss/word'
     assert redact(json.dumps(json.dumps(key)), [key]) == '"\\"[secret]\\""'
