@@ -98,7 +98,8 @@ async def sweep(name: str, way: Way, *, warm: bool = False, places: int | None =
                 done = await point(operation, way, steps, server, clock, warm=warm, places=places)
             assert heard == [], f"after {steps} turns"
             if done:
-                assert steps >= operation.least - 4 * warm, "it was over before it could be struck everywhere"
+                # Two less than seen: loops and versions of Python differ by a turn or so.
+                assert steps >= operation.least - 4 * warm - 2, "it was over before it could be struck everywhere"
                 return steps
     raise AssertionError(f"{name} takes more than {PATIENCE} turns")
 
