@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 import warnings
-from collections import deque
+import weakref
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
@@ -32,6 +32,7 @@ from .errors import (
 from .lenses import PartialStream, PieceStream, TextStream
 from .net.session import Exchange, Session, Trip
 from .net.threads import in_thread
+from .net.transport import FINISH_SECONDS
 from .policy.terms import Terms
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
@@ -51,6 +52,7 @@ T = TypeVar("T")
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD_BYTES: Final = 2048
+_TICK: Final = 0.001  # seconds; a timer may strike that much too early
 _FIELD: Final = re.compile(rb"(\xef\xbb\xbf)?\s*((data|event|id|retry)\s*(:|[\r\n]|$)|:|$)")
 
 
@@ -85,7 +87,9 @@ class ChatStream:
         self._chunks = ChunkDecoder(limits=terms.limits)
         self._accumulator = Accumulator(limits=terms.limits)
         self._unread = 0  # bytes that have come since the last event ended
-        self._ready: deque[Item] = deque()
+        self._ready: list[Item] = []  # what has come and was not handed out yet, the next one last
+        self._until: float | None = None  # when the wait for the network that is under way ends
+        self._timer: asyncio.TimerHandle | None = None
         self._is_events = False  # known once the first byte of the body is
         self._head = b""  # how the body began, kept until the first chunk, should there be none
         self._progress = False
@@ -191,10 +195,11 @@ class ChatStream:
 
     async def __anext__(self) -> ChatCompletionChunk:
         self._claim()
+        ready = self._ready
         try:
             while True:
-                while self._ready:
-                    item = self._ready.popleft()
+                while ready:
+                    item = ready.pop()
                     if isinstance(item, ChatCompletionChunk):
                         try:
                             if self._accumulator.add(item):
@@ -279,37 +284,72 @@ class ChatStream:
 
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
-        if self._exchange is not None:
+        if self._exchange is not None and asyncio.get_running_loop() is not self._trip.loop:
             self._check_loop()
         try:
             exchange = self._exchange or await self._open()
-            trip = self._trip
-            now = trip.loop.time()
-            if self._progress:
-                self._progress = False
-                trip.clock.wait_for("between_tokens", now=now)
-            left = trip.clock.left(now=now)
-            async with asyncio.timeout_at(trip.clock.until) as trip.scope:
-                if left is not None and left <= 0:
-                    await asyncio.sleep(0)  # a read that need not wait, for the consumer was slow, would not tell
-                data = await exchange.reply.read()
-                is_events = self._is_events or await self._sniff(exchange, data)
-                if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
-                    self._head += data[:_HEAD_BYTES]
-                self._unread += len(data)
-                # Within the limit on time too: where bytes wait already when the thread is done, no read ever waits.
-                items = await self._fed(data) if is_events else []
-            trip.scope = None
+            self._begin_wait()
+            data = await exchange.reply.read()
+            is_events = self._is_events or await self._sniff(exchange, data)
+            if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
+                self._head += data[:_HEAD_BYTES]
+            self._unread += len(data)
+            items: list[Item] = []
+            if is_events:
+                items = self._feed(data) if self._unread < LARGE else await self._fed_beside(data)
+            self._until = None
             if self._error is not None:  # closed by another task in the very step in which the bytes came
                 raise self._error
             if items:
                 self._unread = 0
-                self._ready.extend(items)
+                items.reverse()
+                self._ready[:] = items
         except BaseException as error:
             self._fail(error)
 
-    async def _fed(self, data: bytes) -> list[Item]:
-        return self._feed(data) if self._unread < LARGE else await in_thread(partial(self._feed, data))
+    def _begin_wait(self) -> None:
+        """Begin to watch a wait for the network.
+
+        A stream has one timer, and most waits only move the moment it looks for: that it strikes too early is found
+        when it does. So a limit costs no timer, and no cancellation, for each read.
+        """
+        trip = self._trip
+        clock = trip.clock
+        now = trip.loop.time()
+        if self._progress:
+            self._progress = False
+            clock.wait_for("between_tokens", now=now)
+        left = clock.left(now=now)
+        if left is not None and left <= 0:
+            raise trip.late()  # a read that need not wait, for the consumer was slow, would not tell
+        self._until = until = clock.until
+        timer = self._timer
+        if until is not None and (timer is None or timer.when() > until):
+            self._set_timer(until)
+
+    def _set_timer(self, until: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._trip.loop.call_at(until, _look, weakref.ref(self))
+
+    def _look(self) -> None:
+        """The timer strikes: end the wait if it is over, by cutting the connection with the error that says so."""
+        self._timer = None
+        until, exchange = self._until, self._exchange
+        if until is None or exchange is None:
+            return  # no wait is under way; the next one sets the timer
+        if until > self._trip.loop.time() + _TICK:
+            self._set_timer(until)
+        else:
+            exchange.close(self._trip.late())
+
+    async def _fed_beside(self, data: bytes) -> list[Item]:
+        """As `_feed`, in a thread: within the limit too, for where bytes wait already after it, no read ever waits."""
+        trip = self._trip
+        async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+            items: list[Item] = await in_thread(partial(self._feed, data))
+        trip.scope = None
+        return items
 
     def _feed(self, data: bytes) -> list[Item]:
         if not data:
@@ -333,7 +373,7 @@ class ChatStream:
             self._is_events = bool(head)
             return True
         body = (data + await exchange.body()).removeprefix(_BOM)
-        self._ready.extend((chunk_of(await exchange.completion(body)), Mark.DONE))
+        self._ready[:] = (Mark.DONE, chunk_of(await exchange.completion(body)))
         return False
 
     async def _end(self, item: StreamError | Mark) -> None:
@@ -359,7 +399,13 @@ class ChatStream:
         if self._raise_on_filter:
             secrets = self._exchange.secrets if self._exchange is not None else ()
             self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
-        if self._exchange is not None:
+        self._stop_timer()
+        if self._exchange is None:
+            return
+        left = self._trip.clock.left(now=self._trip.loop.time())
+        if left is not None and left < FINISH_SECONDS:
+            self._exchange.close()
+        else:
             await self._exchange.finish()  # who is cancelled here, and reads on, is told what came of the answer
 
     def _fail(self, error: BaseException) -> NoReturn:
@@ -406,9 +452,22 @@ class ChatStream:
         assert self._begun is not None  # noqa: S101  (for the type checkers: _open sets it)
         return self._begun
 
+    def _stop_timer(self) -> None:
+        self._until = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _cut(self, error: InferenceError | None) -> None:
+        self._stop_timer()
         if self._exchange is not None:
             self._exchange.close(error)
+
+
+def _look(stream: weakref.ref[ChatStream]) -> None:
+    found = stream()
+    if found is not None:
+        found._look()  # noqa: SLF001  (this function is part of it: a method would keep a dropped stream alive)
 
 
 class ParsedStream(ChatStream, Generic[T]):

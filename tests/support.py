@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ class ScriptedReply:
         self.reads = 0
         self._pieces = iter(pieces)
         self._error: InferenceError | None = None
+        self._closing = asyncio.Event()
 
     async def read(self) -> bytes:
         self.reads += 1
@@ -64,7 +66,11 @@ class ScriptedReply:
                 raise piece
             if isinstance(piece, bytes):
                 return piece
-            await asyncio.sleep(piece)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(piece):
+                    await self._closing.wait()
+        if self._error is not None:
+            raise self._error
         return b""
 
     async def finish(self) -> None:
@@ -73,6 +79,7 @@ class ScriptedReply:
     def close(self, error: InferenceError | None = None) -> None:
         self.closed = True
         self._error = error or ClientClosedError("closed")
+        self._closing.set()
 
 
 class ScriptedTransport:

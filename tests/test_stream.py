@@ -517,7 +517,7 @@ async def test_closing_the_client_ends_its_streams() -> None:
 
 
 async def test_twenty_streams_in_a_row_use_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference_async.net.aiohttp._DRAIN_SECONDS", 5)  # a busy machine may stall for longer
+    monkeypatch.setattr("inference_async.net.aiohttp.FINISH_SECONDS", 5)  # a busy machine may stall for longer
 
     async def answer(connection: Connection) -> None:
         await connection.send(STREAM_HEAD)

@@ -38,10 +38,10 @@ from .connector import Connector, length_lie, sever
 from .faults import of_read, of_send
 from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
 from .proxies import Proxies
+from .transport import FINISH_SECONDS
 
 __all__ = ["AiohttpReply", "AiohttpTransport"]
 
-_DRAIN_SECONDS: Final = 0.1
 _DRAIN_BYTES: Final = 64 * 1024
 _LARGE: Final = 1024 * 1024
 """Bytes above which aiohttp warns of a body that is written at once; it writes a file of them piece by piece."""
@@ -118,7 +118,7 @@ class AiohttpReply:
             return  # with the end of the body, aiohttp has given the connection back to its pool
         drained = 0
         try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
+            async with asyncio.timeout(FINISH_SECONDS):
                 while drained <= _DRAIN_BYTES:
                     piece = await self._content.readany()
                     if not piece:

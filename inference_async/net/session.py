@@ -133,10 +133,14 @@ class Trip:
             error.elapsed = self.loop.time() - self.clock.started
         return error
 
+    def late(self) -> APITimeoutError:
+        """The error of a wait that is over its limit."""
+        return self.failed(self.clock.error(now=self.loop.time()))
+
     def over(self) -> InferenceError:
         """The error of a wait that ended by a `TimeoutError`."""
         if self.scope is not None and self.scope.expired():
-            return self.failed(self.clock.error(now=self.loop.time()))
+            return self.late()
         return self.failed(APIConnectionError("the transport gave up waiting"))  # a transport of another make
 
 

@@ -7,12 +7,15 @@ anything: a list of byte pieces is a server.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..errors import InferenceError
 from ..wire.request import Call
 
-__all__ = ["Reply", "Transport"]
+__all__ = ["FINISH_SECONDS", "Reply", "Transport"]
+
+FINISH_SECONDS: Final = 0.1
+"""The most that `Reply.finish` may take."""
 
 
 class Reply(Protocol):

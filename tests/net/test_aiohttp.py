@@ -106,7 +106,7 @@ async def test_closing_a_reply_wakes_its_reader() -> None:
 
 @pytest.mark.parametrize("late", [0.0, 0.03])
 async def test_finish_lets_the_connection_be_used_again(late: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference_async.net.aiohttp._DRAIN_SECONDS", 5)  # a busy machine may stall for longer
+    monkeypatch.setattr("inference_async.net.aiohttp.FINISH_SECONDS", 5)  # a busy machine may stall for longer
 
     async def answer(connection: Connection) -> None:
         await connection.send(STREAM_HEAD)
