@@ -13,6 +13,7 @@ import contextlib
 import re
 import warnings
 import weakref
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
@@ -330,7 +331,13 @@ class ChatStream:
     def _set_timer(self, until: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._trip.loop.call_at(until, _look, weakref.ref(self))
+        self._timer = self._trip.loop.call_at(until, self._look_at, weakref.ref(self))
+
+    @staticmethod
+    def _look_at(reference: Callable[[], ChatStream | None]) -> None:
+        stream = reference()  # a timer that knew the stream itself would keep a dropped one alive
+        if stream is not None:
+            stream._look()  # noqa: SLF001  (which is this class)
 
     def _look(self) -> None:
         """The timer strikes: end the wait if it is over, by cutting the connection with the error that says so."""
@@ -462,12 +469,6 @@ class ChatStream:
         self._stop_timer()
         if self._exchange is not None:
             self._exchange.close(error)
-
-
-def _look(stream: weakref.ref[ChatStream]) -> None:
-    found = stream()
-    if found is not None:
-        found._look()  # noqa: SLF001  (this function is part of it: a method would keep a dropped stream alive)
 
 
 class ParsedStream(ChatStream, Generic[T]):

@@ -32,6 +32,7 @@ PURE = ("types", "wire", "policy", "structured")
 DEPENDENCIES = {
     "aiohttp": {
         "net/aiohttp.py",
+        "net/body.py",
         "net/connector.py",
         "net/faults.py",
         "client.py",

@@ -34,6 +34,7 @@ from ..errors import (
 )
 from ..wire.request import Call, Secret
 from ..wire.response import redact, request_id_of
+from .body import Body
 from .connector import Connector, length_lie, sever
 from .faults import of_read, of_send
 from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
@@ -80,12 +81,13 @@ class _Home:
 class AiohttpReply:
     """A reply of `AiohttpTransport`. Dropped before its end, it closes its connection."""
 
-    __slots__ = ("__weakref__", "_content", "_home", "_response", "headers", "status")
+    __slots__ = ("__weakref__", "_content", "_home", "_response", "_take", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse, home: _Home) -> None:
         self._home = home
         self._response = response
-        self._content = response.content
+        self._content = content = response.content
+        self._take = content.take if isinstance(content, Body) else content.readany
         self.status: int = response.status
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
@@ -100,7 +102,7 @@ class AiohttpReply:
     async def read(self) -> bytes:
         """See `Reply.read`."""
         try:
-            return await self._content.readany()
+            return await self._take()
         except APIConnectionError:  # which `_ended` has put there
             if left := _left_in(self._content):
                 return left
@@ -120,7 +122,7 @@ class AiohttpReply:
         try:
             async with asyncio.timeout(FINISH_SECONDS):
                 while drained <= _DRAIN_BYTES:
-                    piece = await self._content.readany()
+                    piece = await self._take()
                     if not piece:
                         return
                     drained += len(piece)
@@ -353,7 +355,7 @@ def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
 def _left_in(content: aiohttp.StreamReader) -> bytes:
     """What had come before the connection was cut, and was not read: aiohttp raises first, and forgets it."""
     buffer = content._buffer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (it has no other way to it)
-    left = b"".join(buffer)  # whole pieces, as nothing but `readany` takes from it
+    left = b"".join(buffer)  # whole pieces, as nothing takes parts of them
     buffer.clear()
     return left
 

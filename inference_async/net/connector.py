@@ -21,6 +21,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from .body import adopt
+
 if TYPE_CHECKING:
     import asyncio
     import ssl
@@ -90,6 +92,7 @@ class Handler(ResponseHandler):
         self.begun = self.begun or data[0].code >= 200
         if length_lie(data[0].headers):
             self.force_close()
+        adopt(data[1])
         super().feed_data(data, size)
 
     def set_response_params(self, **params: Any) -> None:

@@ -1,0 +1,72 @@
+"""Bodies as a stream of events reads them: all that has come, at once, and nothing noted of how it was parted.
+
+aiohttp's reader notes where each HTTP chunk ends, and hands its pieces out one by one. A service sends each event as a
+chunk of its own, so that is most of what reading an event costs; and nobody here asks for it.
+
+`Body` is that reader with another way to read it. It stands on private names of aiohttp's: where a release has other
+ones, `adopt` leaves the reader as it is, and all that is lost is speed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import aiohttp
+from aiohttp.base_protocol import BaseProtocol
+
+__all__ = ["Body", "adopt"]
+
+_MANY: Final = 16 * 1024
+"""Pieces that may wait to be read: each takes more memory than the bytes in it, if these are few."""
+
+_NEEDED: Final = {"_buffer", "_cursor", "_eof", "_exception", "_loop", "_protocol", "_size", "_waiter"}
+
+
+class Body(aiohttp.StreamReader):
+    """A body."""
+
+    __slots__ = ()
+
+    async def take(self) -> bytes:
+        """All that has come; if there is nothing, what comes next; empty at the end.
+
+        Raises:
+            Exception: what ended the body, as the reader was told of it.
+        """
+        if self._exception is not None:
+            raise self._exception
+        buffer = self._buffer
+        while not buffer:
+            if self._eof:
+                return b""
+            if self._waiter is not None or self._protocol.transport is None:
+                await self._wait("take")  # which says what is wrong
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self._cursor += self._size
+        self._size = 0
+        if self._protocol._reading_paused:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  (asking costs less)
+            self._protocol.resume_reading()  # upon which more may come before this returns
+        return data
+
+    def begin_http_chunk_receiving(self) -> None:
+        """A chunk begins."""
+
+    def end_http_chunk_receiving(self) -> None:
+        """A chunk has ended."""
+        if len(self._buffer) > _MANY:
+            self._protocol.pause_reading()
+
+
+_FITS: Final = set(aiohttp.StreamReader.__slots__) >= _NEEDED and "_reading_paused" in BaseProtocol.__slots__
+
+
+def adopt(reader: aiohttp.StreamReader) -> None:
+    """Make a reader a `Body`, if that can be done."""
+    if _FITS and type(reader) is aiohttp.StreamReader:
+        reader.__class__ = Body
