@@ -251,7 +251,7 @@ class AiohttpTransport:
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=None),
+                timeout=_limits(connect_timeout, own=session is not self._given),
                 **options,
             )
         except InferenceError:
@@ -415,6 +415,14 @@ def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list
     for reply in replies:
         reply.close(ClientClosedError("the client was dropped while this answer was being read"))
     assert session.closed  # noqa: S101  (so that aiohttp does not complain when it is dropped)
+
+
+@functools.lru_cache(maxsize=16)
+def _limits(connect: float | None, *, own: bool) -> aiohttp.ClientTimeout:
+    """The one limit that is aiohttp's to keep; our own connector reads it in another place."""
+    if own:
+        return aiohttp.ClientTimeout(total=None, sock_connect=connect)
+    return aiohttp.ClientTimeout(total=None, connect=connect)
 
 
 def _secrets(call: Call) -> tuple[str, ...]:

@@ -7,10 +7,14 @@ Did the other side speak without being asked? What lies on a connection before a
 that request, and the connection is not used.
 
 Who closes the sockets if nobody did? See `Connector.cut`.
+
+And it opens not more than some at once. Ten thousand handshakes in one pass of the event loop all take as long as the
+last one, and time out together, though the network was never slow.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import select
@@ -24,7 +28,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from .body import adopt
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl
 
     from aiohttp.client_reqrep import ClientRequest
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Connector", "CutError", "Handler", "ProxyError", "UnaskedError", "length_lie", "sever"]
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
+_AT_ONCE: Final = 128
+"""Connections that may be in the making: what a listening socket usually has room for."""
+
 _HAS_POLL: Final = hasattr(select, "poll")
 
 
@@ -120,9 +126,14 @@ class Handler(ResponseHandler):
 class Connector(aiohttp.TCPConnector):
     """A pool of such connections, without a limit."""
 
+    # The limit of a request on connecting is its ``sock_connect``, and covers name, TCP and TLS: aiohttp's ``connect``
+    # would count the wait for a turn too.
+
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(limit=0, ssl=True if context is None else context)  # pyright: ignore[reportUnknownMemberType]
         self._live: WeakSet[Handler] = WeakSet()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._opened = 0
         make: Any = functools.partial(Handler, self._loop, self._live)
         self._factory = make
 
@@ -149,6 +160,38 @@ class Connector(aiohttp.TCPConnector):
             if not (handler.should_close or _is_readable(handler.transport)):
                 return connection
             connection.close()
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> ResponseHandler:
+        """A new connection, when it is its turn."""
+        await self._turn(timeout.sock_connect)
+        try:
+            async with asyncio.timeout(timeout.sock_connect):
+                handler = await super()._create_connection(req, traces, timeout)
+        finally:
+            self._turns.release()
+        self._opened += 1
+        return handler
+
+    async def _turn(self, limit: float | None) -> None:
+        """Wait for a turn: for as long as others get through, but no longer than one of them may take if none does.
+
+        Raises:
+            TimeoutError: none did.
+        """
+        while True:
+            opened = self._opened
+            try:
+                async with asyncio.timeout(limit):
+                    await self._turns.acquire()
+                return
+            except TimeoutError:
+                if self._opened == opened:
+                    raise
 
     def cut(self) -> None:
         """Close everything without waiting, also if the loop is closed already and asyncio can close nothing more."""

@@ -19,7 +19,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Limits in seconds; None switches one off. Each has an error of its own, such as `FirstTokenTimeoutError`.
 
     Attributes:
-        connect: to open a connection: name, TCP and TLS.
+        connect: to open a connection: name, TCP and TLS. A client opens 128 at once; the wait for a turn does not
+            count, unless no connection is made meanwhile.
         pool: of a client with ``max_connections``, the wait for one of them to become free.
         first_token: of a stream, from sending the request to the first piece of the answer.
         between_tokens: of a stream, from one piece of the answer to the next. Only text, calls and finish reasons

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
+import aiohttp
 import pytest
 
 from inference_async import APIConnectionError
 from inference_async.net.aiohttp import AiohttpTransport
+from inference_async.net.connector import Connector
 from inference_async.wire.request import Call
 from tests.net.peer import CHUNKED, OK, WHOLE, Line, Peer, call
 
@@ -212,3 +215,70 @@ async def test_many_at_once_and_then_again(transport: AiohttpTransport) -> None:
         for _ in range(3):
             assert set(await asyncio.gather(*(ask(transport, peer.url) for _ in range(50)))) == {b"{}"}
         assert len(peer.lines) == 50
+
+
+class Slow:
+    """How long connecting takes, in place of aiohttp's own."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self.seconds = seconds
+        self.begun = self.under_way = self.most = 0
+
+    async def __call__(self, *_: object) -> object:
+        self.begun += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.under_way -= 1
+        return object()
+
+
+async def connected(slow: Slow, monkeypatch: pytest.MonkeyPatch, *, calls: int, limit: float | None) -> list[Any]:
+    monkeypatch.setattr("aiohttp.TCPConnector._create_connection", slow.__call__)
+    monkeypatch.setattr("inference_async.net.connector._AT_ONCE", 2)
+    connector = Connector()
+    timeout = aiohttp.ClientTimeout(sock_connect=limit)
+    made = [connector._create_connection(cast("Any", None), [], timeout) for _ in range(calls)]
+    results = await asyncio.gather(*made, return_exceptions=True)
+    assert not slow.under_way
+    await connector.close()
+    return results
+
+
+async def test_the_wait_for_a_turn_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(seconds=0.05)
+    results = await connected(slow, monkeypatch, calls=8, limit=0.12)  # four turns of 50 ms, which is over 120 ms
+    assert not any(isinstance(result, BaseException) for result in results)
+    assert slow.most == 2
+
+
+@pytest.mark.parametrize("limit", [None, 5.0])
+async def test_all_get_their_turn(limit: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(seconds=0)
+    assert len(await connected(slow, monkeypatch, calls=50, limit=limit)) == 50
+    assert slow.most == 2
+
+
+async def test_who_waits_for_a_turn_fails_with_those_who_got_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(seconds=60)
+    results = await connected(slow, monkeypatch, calls=8, limit=0.05)  # and not one pair after the other
+    assert [type(result) for result in results] == [TimeoutError] * 8
+    assert slow.begun == 2
+
+
+async def test_a_cancelled_wait_for_a_turn_leaves_the_turns_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(seconds=0.02)
+    monkeypatch.setattr("aiohttp.TCPConnector._create_connection", slow.__call__)
+    monkeypatch.setattr("inference_async.net.connector._AT_ONCE", 1)
+    connector = Connector()
+    timeout = aiohttp.ClientTimeout(sock_connect=5)
+    calls = [asyncio.ensure_future(connector._create_connection(cast("Any", None), [], timeout)) for _ in range(5)]
+    await asyncio.sleep(0)
+    for call_ in calls[:3]:
+        call_.cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, True, True, False, False]
+    assert not connector._turns.locked()
+    await connector.close()
