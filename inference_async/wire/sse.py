@@ -8,8 +8,8 @@ How it stays linear. Bytes that end no line are appended to one buffer and not l
 a line is joined once, and split off once. So an event costs its length, whether it came whole or byte by byte.
 
 How it stays cheap. Model servers send almost nothing but ``data: {...}\n\n``. A read made only of such blocks is cut
-at their borders by one `bytes.split`, which is correct exactly when there is no line end other than the borders: that
-is counted, not assumed. All else (comments, other fields, several data lines, CR) takes the line-by-line path.
+at their borders by one `bytes.split`, which is correct exactly when no piece of it holds a line end: that is looked
+for, not assumed. All else (comments, other fields, several data lines, CR) takes the line-by-line path.
 
 Data stays bytes: a line end is never part of a multi-byte character, so cutting before decoding is safe, and
 replacing invalid UTF-8 line by line gives what replacing it in the whole stream would.
@@ -33,6 +33,8 @@ __all__ = [
 
 DEFAULT_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
+_LF: Final = 0x0A  # as numbers, for which bytes are searched ten times faster than for bytes of that length
+_CR: Final = 0x0D
 _RETRY_DIGITS: Final = 18  # more milliseconds than anyone waits; and it keeps int() away from a flood of digits
 
 
@@ -104,9 +106,9 @@ class EventDecoder:
             data = self._skip_bom(data)
         if self._skip_lf and data:
             self._skip_lf = False
-            if data[0] == 0x0A:
+            if data[0] == _LF:
                 data = data[1:]
-        if b"\n" not in data and b"\r" not in data:
+        if _LF not in data and _CR not in data:
             self._line += data
             if len(self._line) > self._max:
                 raise self._too_large()
@@ -115,7 +117,7 @@ class EventDecoder:
             data = b"".join((self._line, data))  # in one copy, which of a large event is felt
             self._line.clear()
         events: list[ServerSentEvent] = []
-        if data.startswith(b"data: ") and self._at_block_start() and b"\r" not in data:
+        if data.startswith(b"data: ") and self._at_block_start() and _CR not in data:
             data = self._split_plain(data, events)
         if data:
             self._read_lines(data, events)
@@ -156,11 +158,12 @@ class EventDecoder:
         end = data.rfind(b"\n\n")
         if end < 0:
             return data
-        if data.find(b"\n") == end:  # one event: the usual read, and the one whose size is felt
-            pieces = [data[6:end]]
+        block = data[6:end]
+        if _LF not in block:  # one event: the usual read, and the one whose size is felt
+            pieces = [block]
         else:
-            pieces = data[6:end].split(b"\n\ndata: ")
-            if data.count(b"\n", 0, end) != 2 * (len(pieces) - 1):
+            pieces = block.split(b"\n\ndata: ")
+            if _LF in b"".join(pieces):
                 return data
         if len(data) > self._max and max(map(len, pieces)) + 6 > self._max:
             return data
