@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import re
 import warnings
-import weakref
-from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
@@ -89,8 +87,6 @@ class ChatStream:
         self._accumulator = Accumulator(limits=terms.limits)
         self._unread = 0  # bytes that have come since the last event ended
         self._ready: list[Item] = []  # what has come and was not handed out yet, the next one last
-        self._until: float | None = None  # when the wait for the network that is under way ends
-        self._timer: asyncio.TimerHandle | None = None
         self._is_events = False  # known once the first byte of the body is
         self._head = b""  # how the body began, kept until the first chunk, should there be none
         self._progress = False
@@ -187,9 +183,8 @@ class ChatStream:
             self._error = ClientClosedError("the stream was closed before its end")
         self._ready.clear()
         self._cut(self._error)
-        scope = self._begun.scope if self._begun is not None else None
-        if scope is not None and not scope.expired():  # a wait is under way
-            scope.reschedule(0.0)
+        if self._begun is not None:
+            self._begun.end()
 
     def __aiter__(self) -> Self:
         return self
@@ -274,9 +269,9 @@ class ChatStream:
 
     async def _open(self) -> Exchange:
         self._begun = trip = self._session.begin(self._call, self._terms, awaits="first_token")
-        async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+        with trip:
             self._exchange = await self._session.send(trip)
-        trip.scope = None
+        trip.exchange = self._exchange
         self._chunks.secrets = self._exchange.secrets
         if self._error is not None:  # closed by another task in the very step in which the head came
             self._cut(self._error)
@@ -298,7 +293,7 @@ class ChatStream:
             items: list[Item] = []
             if is_events:
                 items = self._feed(data) if self._unread < LARGE else await self._fed_beside(data)
-            self._until = None
+            self._trip.until = None
             if self._error is not None:  # closed by another task in the very step in which the bytes came
                 raise self._error
             if items:
@@ -309,11 +304,7 @@ class ChatStream:
             self._fail(error)
 
     def _begin_wait(self) -> None:
-        """Begin to watch a wait for the network.
-
-        A stream has one timer, and most waits only move the moment it looks for: that it strikes too early is found
-        when it does. So a limit costs no timer, and no cancellation, for each read.
-        """
+        """Set the limit on a wait for the network."""
         trip = self._trip
         clock = trip.clock
         now = trip.loop.time()
@@ -323,39 +314,14 @@ class ChatStream:
         left = clock.left(now=now)
         if left is not None and left <= 0:
             raise trip.late()  # a read that need not wait, for the consumer was slow, would not tell
-        self._until = until = clock.until
-        timer = self._timer
-        if until is not None and (timer is None or timer.when() > until):
-            self._set_timer(until)
-
-    def _set_timer(self, until: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._trip.loop.call_at(until, self._look_at, weakref.ref(self))
-
-    @staticmethod
-    def _look_at(reference: Callable[[], ChatStream | None]) -> None:
-        stream = reference()  # a timer that knew the stream itself would keep a dropped one alive
-        if stream is not None:
-            stream._look()  # noqa: SLF001  (which is this class)
-
-    def _look(self) -> None:
-        """The timer strikes: end the wait if it is over, by cutting the connection with the error that says so."""
-        self._timer = None
-        until, exchange = self._until, self._exchange
-        if until is None or exchange is None:
-            return  # no wait is under way; the next one sets the timer
-        if until > self._trip.loop.time() + _TICK:
-            self._set_timer(until)
-        else:
-            exchange.close(self._trip.late())
+        trip.watch(clock.until)
 
     async def _fed_beside(self, data: bytes) -> list[Item]:
         """As `_feed`, in a thread: within the limit too, for where bytes wait already after it, no read ever waits."""
         trip = self._trip
-        async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+        with trip:
+            trip.watch(trip.clock.until)
             items: list[Item] = await in_thread(partial(self._feed, data))
-        trip.scope = None
         return items
 
     def _feed(self, data: bytes) -> list[Item]:
@@ -406,9 +372,9 @@ class ChatStream:
         if self._raise_on_filter:
             secrets = self._exchange.secrets if self._exchange is not None else ()
             self._error = filter_error(self.completion, url=self._call.url, secrets=secrets)
-        self._stop_timer()
         if self._exchange is None:
             return
+        self._trip.stop()
         left = self._trip.clock.left(now=self._trip.loop.time())
         if left is not None and left < FINISH_SECONDS:
             self._exchange.close()
@@ -421,19 +387,13 @@ class ChatStream:
             cause: BaseException | None = None
             if self._error is None:  # else another task has closed it, and what that did to this one is no news
                 self._error, cause = self._in_our_words(error)
-            self._ended()
+            self._cut(self._error)
             raise self._error from cause
         if self._error is None:
             what = "cancelled" if isinstance(error, asyncio.CancelledError) else f"ended by {type(error).__name__}"
             self._error = ClientClosedError(f"the stream was {what} before its end")
-        self._ended()
-        raise error
-
-    def _ended(self) -> None:
-        """No wait is under way any more, which `aclose` could end."""
-        if self._begun is not None:
-            self._begun.scope = None
         self._cut(self._error)
+        raise error
 
     def _in_our_words(self, error: InferenceError | TimeoutError) -> tuple[InferenceError, BaseException | None]:
         """The error that the caller gets, told what had arrived and from where, and the cause of it."""
@@ -459,14 +419,9 @@ class ChatStream:
         assert self._begun is not None  # noqa: S101  (for the type checkers: _open sets it)
         return self._begun
 
-    def _stop_timer(self) -> None:
-        self._until = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _cut(self, error: InferenceError | None) -> None:
-        self._stop_timer()
+        if self._begun is not None:
+            self._begun.stop()
         if self._exchange is not None:
             self._exchange.close(error)
 

@@ -3,8 +3,8 @@
 One `Session` stands behind a client and all its copies: one transport, one credential, one event loop, one budget of
 retries. Whether and when a call is sent again is decided in `policy/retry.py`; here is the one place that waits for it.
 
-All waits of a call stand inside one `asyncio.Timeout`, which the caller of `send` has entered. Its end moves as the
-call goes from phase to phase, and closing the client moves it to now.
+One `Trip` watches over all waits of a call; the caller of `send` has entered it. Its limit moves as the call goes from
+phase to phase, and closing the client ends the wait that is under way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import uuid
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -50,6 +50,7 @@ from .auth import Authoriser
 from .threads import in_thread
 from .together import until_done
 from .transport import Reply, Transport
+from .watch import Watch
 
 __all__ = ["Exchange", "Session", "Trip"]
 
@@ -76,7 +77,7 @@ class Place:
             places.release()
 
 
-class Trip:
+class Trip(Watch):
     """One call on its way.
 
     Attributes:
@@ -84,24 +85,24 @@ class Trip:
         terms: on which terms.
         clock: its deadlines.
         loop: the event loop it is under way in.
-        scope: what its current wait stands in; whoever waits has entered it.
+        exchange: its answer, once that has begun and is read.
         retrying: how often it was sent, and whether it may be sent again.
         client_request_id: one id for all attempts.
         credential: the header that carried the credential last.
     """
 
-    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "loop", "retrying", "scope", "terms")
+    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "exchange", "retrying", "terms")
 
     def __init__(
         self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, loop: asyncio.AbstractEventLoop
     ) -> None:
+        super().__init__(loop)
         self.call = call
         self.terms = terms
         self.clock = Deadlines(terms.timeouts, now=loop.time())
-        self.loop = loop
-        self.scope: asyncio.Timeout | None = None
+        self.exchange: Exchange | None = None
         self.retrying = Retrying(terms.retries, budget)
-        self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or str(uuid.uuid4())
+        self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or _new_id()
         self.credential = ""
         self._awaits: Wait = awaits
 
@@ -113,12 +114,15 @@ class Trip:
     def enters(self, limit: Wait) -> None:
         """Another wait begins, with a limit of its own."""
         now = self.loop.time()
-        assert self.scope is not None  # noqa: S101  (for the type checkers)
-        ends = self.scope.when()
-        if ends is not None and ends <= now:
+        if self.struck or (self.until is not None and self.until <= now):
             return  # it is over, or the client was closed, and the next step will tell
         self.clock.wait_for(limit, now=now)
-        self.scope.reschedule(self.clock.until)
+        self.watch(self.clock.until)
+
+    def strike(self) -> None:
+        """See `Watch.strike`."""
+        if self.exchange is not None:
+            self.exchange.close(self.late())
 
     def delay(self, error: InferenceError) -> float | None:
         """Seconds to wait before the call is sent again; None if it is not to be."""
@@ -139,7 +143,7 @@ class Trip:
 
     def over(self) -> InferenceError:
         """The error of a wait that ended by a `TimeoutError`."""
-        if self.scope is not None and self.scope.expired():
+        if self.struck:
             return self.late()
         return self.failed(APIConnectionError("the transport gave up waiting"))  # a transport of another make
 
@@ -263,7 +267,7 @@ class Session:
         self._max_connections = max_connections
         self._places = None if max_connections is None else asyncio.Semaphore(max_connections)
         self._budget = Budget()
-        self._sending: set[asyncio.Timeout] = set()
+        self._sending: set[Trip] = set()
         self.closed = False
 
     def begin(self, call: Call, terms: Terms, *, awaits: Wait = "total") -> Trip:
@@ -325,7 +329,7 @@ class Session:
         trip = self.begin(call, terms)
         exchange: Exchange | None = None
         try:
-            async with asyncio.timeout_at(trip.clock.until) as trip.scope:
+            with trip:
                 exchange = await self.send(trip)
                 body = await exchange.body()
         except TimeoutError as error:
@@ -333,6 +337,8 @@ class Session:
                 raise
             over = self.over(trip)
             raise (over if exchange is None else exchange.failed(over)) from error.__cause__
+        finally:
+            trip.stop()
         exchange.meta.elapsed = trip.loop.time() - trip.clock.started
         return exchange, body
 
@@ -350,16 +356,15 @@ class Session:
     async def send(self, trip: Trip) -> Exchange:
         """Send a call, again if need be; return when the head of a success is there.
 
-        The caller has entered the scope of the trip. Cancelling this cuts the connection.
+        The caller has entered the trip, which watches over it. Cancelling this cuts the connection.
 
         Raises:
             APIStatusError: the service refused.
             APIConnectionError: no answer came.
             CredentialError: the credential gave no token.
         """
-        scope = trip.scope
-        assert scope is not None  # noqa: S101  (for the type checkers)
-        self._sending.add(scope)
+        self._sending.add(trip)
+        trip.watch(trip.clock.until)
         try:
             exchange = await self._sent(trip)
             if self.closed:
@@ -372,7 +377,7 @@ class Session:
             trip.failed(error)
             raise
         finally:
-            self._sending.discard(scope)
+            self._sending.discard(trip)
 
     async def _sent(self, trip: Trip) -> Exchange:
         renewed = False
@@ -446,9 +451,8 @@ class Session:
         if self._loop is not None:
             self.check_loop()
         self.closed = True
-        for scope in self._sending:
-            if not scope.expired():
-                scope.reschedule(0.0)
+        for trip in self._sending:
+            trip.end()
         # In a task of its own: a scope of anyio's that has expired would cancel each step of it.
         closing = asyncio.create_task(self._close_all())
         await until_done(closing)
@@ -492,6 +496,13 @@ class Session:
         if error.status not in (401, 403):
             return False
         return await self._auth.answer(error.headers.get("www-authenticate"), trip.credential)
+
+
+def _new_id() -> str:
+    """A random UUID (RFC 9562, section 5.4); Python's own takes longer to make it than to send it."""
+    digits = f"{random.getrandbits(128):032x}"
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _brings_credential(call: Call) -> bool:

@@ -62,6 +62,7 @@ _MAX_DETAIL: Final = 2048
 _SHORTEST_SECRET: Final = 6  # what is shorter stands in ordinary words too, and protects nothing
 _HEAD: Final = 16
 _USUAL: Final = re.compile(r"[A-Za-z0-9+/=._~-]*")
+_EITHER_ALPHABET: Final = re.compile(r"[+/]")  # base64 has two alphabets, which spell these in other ways
 _ANY_USUAL: Final = r"(?:[A-Za-z0-9+/=._~-]|\\{1,3}(?:u[0-9a-fA-F]{4}|[A-Za-z0-9+/=._~-])|%(?:25)?[0-9a-fA-F]{2})"
 _SHORT_ESCAPES: Final[Mapping[str, str]] = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _LONGEST_FORM: Final = 12  # characters that an escaped character of a secret may take: a surrogate pair
@@ -585,19 +586,24 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets: plain, in base64, or in any way in which JSON or an address may escape them."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
-            text = _pattern(secret).sub("[secret]", text)
+            pattern, heads = _pattern(secret)
+            # Where nothing is escaped, only what begins as a form does can be one: quickly told, and mostly in vain.
+            if "\\" in text or "%" in text or any(head in text for head in heads):
+                text = pattern.sub("[secret]", text)
     return text
 
 
 @lru_cache(maxsize=16)
-def _pattern(secret: str) -> re.Pattern[str]:
+def _pattern(secret: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
+    """What a secret looks like, and how each of its forms begins where nothing is escaped."""
     forms = [secret]
     data = secret.encode("utf-8", "surrogatepass")
     for before in range(3):  # base64 cuts every three bytes, and something may stand before the secret
         encoded = base64.b64encode(bytes(before) + data).decode()
         whole = (before + len(data)) * 8 // 6  # the next character, if any, depends on what follows
         forms.append(encoded[before + 1 if before else 0 : whole])
-    return re.compile("|".join(map(_of_form, forms)))
+    heads = tuple(_EITHER_ALPHABET.split(form)[0][:_HEAD] for form in forms)
+    return re.compile("|".join(map(_of_form, forms))), heads
 
 
 def _of_form(form: str) -> str:

@@ -1314,3 +1314,16 @@ def test_no_part_of_a_secret_is_left_where_the_head_ends(before: int, form: Call
     kept = re.sub(r"\[(s(e(c(r(e(t)?)?)?)?)?)?$", "", head.replace("[secret]", ""))  # the mask may be cut itself
     assert set(kept) <= {"x", "y"}
     assert 65_000 < len(head) < 66_500
+
+
+FORMED: Final = ["key-0123456789", "+/+/+/+/+/", "abc+defghijk", "a/b/c/d/e/f/g", "\u00e9\u00e9\u00e9-secret"]
+
+
+@given(secret=st.sampled_from(FORMED), data=st.data())
+@settings(max_examples=300)
+def test_the_quick_look_misses_nothing_that_the_pattern_finds(secret: str, data: st.DataObject) -> None:
+    encoded = [b64encode(bytes(before) + secret.encode()).decode() for before in range(3)]
+    forms = [secret, *encoded, *(form.replace("+", "-").replace("/", "_") for form in (secret, *encoded))]
+    cuts = st.sampled_from(forms).flatmap(lambda form: st.integers(0, 3).map(lambda at: form[at:]))
+    text = "".join(data.draw(st.lists(cuts | st.sampled_from(["a", " ", "+", "=", "-"]), max_size=4)))
+    assert redact(text, [secret]) == _pattern(secret)[0].sub("[secret]", text)
