@@ -10,7 +10,7 @@ import base64
 import sys
 from array import array
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
@@ -48,14 +48,17 @@ def _plain(value: Any) -> Any:
                 row[key] = _plain(item)
         row.update(value.extra)
         return row
-    if isinstance(value, array):
-        packed: array[Any] = value
-        return _unpacked(packed)
+    if _is_packed(value):
+        return _unpacked(value)
     if is_object(value):
         return {key: _plain(item) for key, item in value.items()}
     if is_array(value) and value and not isinstance(value[0], float):  # of numbers there are thousands
         return [_plain(item) for item in value]
     return value
+
+
+def _is_packed(value: object) -> TypeGuard[array[Any]]:
+    return isinstance(value, array)
 
 
 def _unpacked(vector: array[Any]) -> str | list[int]:
