@@ -24,6 +24,8 @@ each_page = pytest.mark.parametrize("page", PAGES)
 
 def program(page: str, which: str) -> str:
     """The one or the other program of a page, with our names in place of the retired SDK's."""
+    before: str
+    after: str
     before, after = re.findall(r"^```python\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
     return (before if which == "before" else after).replace(RETIRED, OURS)
 

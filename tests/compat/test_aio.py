@@ -214,6 +214,20 @@ async def test_none_takes_the_default_of_the_client() -> None:
 
 
 @deprecated
+async def test_an_answer_goes_back_without_nulls_but_for_its_content() -> None:
+    async with FaultServer() as server, chats(server.url) as client:
+        answer = await client.complete(messages=HI)
+        message = answer.choices[0].message
+        assert message["tool_calls"] is None
+        calls = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}], "refusal": None}
+        await client.complete(messages=[*HI, message, calls])
+    assert json.loads(server.requests[1].body)["messages"][1:] == [
+        {"role": "assistant", "content": "Grüße aus Köln."},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+    ]
+
+
+@deprecated
 async def test_the_keywords_of_a_call_are_stronger_than_those_of_the_client() -> None:
     async with FaultServer("status-503", "fine") as server, chats(server.url, retry_total=0) as client:
         with pytest.raises(HttpResponseError):
@@ -280,3 +294,10 @@ async def test_no_frame_of_an_error_shows_the_key(fault: str, *, stream: bool) -
             await (read(client) if stream else client.complete(messages=HI))
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert KEY not in "".join(shown.format())
+
+
+def test_who_looks_for_a_synchronous_client_is_told() -> None:
+    with pytest.raises(ImportError, match=r"no synchronous clients here; .*\.aio\.EmbeddingsClient"):
+        exec("from inference_async.compat.azure_ai_inference import EmbeddingsClient")
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        exec("from inference_async.compat.azure_ai_inference import Nothing")

@@ -14,7 +14,8 @@ There are no synchronous clients. Written from the public documentation of that 
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import (
@@ -47,8 +48,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    hint = ""
-    if name in ("ChatCompletionsClient", "EmbeddingsClient", "ImageEmbeddingsClient", "load_client"):
-        hint = f": there are no synchronous clients; the asynchronous one is {__name__}.aio.{name}"
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+if not TYPE_CHECKING:  # or the checkers would believe in any name at all
+
+    def __getattr__(name: str) -> Any:
+        if name in ("ChatCompletionsClient", "EmbeddingsClient", "ImageEmbeddingsClient", "load_client"):
+            # Not an AttributeError: `from ... import` would drop its words.
+            raise ImportError(f"there are no synchronous clients here; the asynchronous one is {__name__}.aio.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
