@@ -74,31 +74,35 @@ class Model(MutableMapping[str, Any]):
     """
 
     _fields: ClassVar[Mapping[str, Field[Any]]] = {}
+    _constants: ClassVar[Mapping[str, str]] = {}
+    _positional: ClassVar[str | None] = None
 
     def __init_subclass__(cls) -> None:
         own: dict[str, Field[Any]] = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
         cls._fields = {**cls._fields, **own}
+        cls._constants = {name: field.constant for name, field in cls._fields.items() if field.constant is not None}
+        cls._positional = next((name for name, field in cls._fields.items() if field.positional), None)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name, fields = type(self).__name__, self._fields
         if len(args) > 1:
             raise TypeError(f"{name} takes one positional argument at most, got {len(args)}")
-        given: dict[str, Any] = {key: field.constant for key, field in fields.items() if field.constant is not None}
-        positional = next((key for key, field in fields.items() if field.positional), None)
+        given: dict[str, Any] = dict(self._constants)
         for value in args:
             if is_mapping(value):
                 given.update(value)
-            elif positional is None or positional in kwargs:
+            elif self._positional is None or self._positional in kwargs:
                 raise TypeError(f"{name} got a positional argument of type {type(value).__name__}, expected a mapping")
             else:
-                kwargs[positional] = value
+                kwargs[self._positional] = value
         for key, value in kwargs.items():
             if key not in fields:
                 raise TypeError(f"{name} got an unexpected keyword argument {key!r}")
             if value is not None:
                 given[key] = value
         self._data: dict[str, Any] = {}
-        self.update(given)
+        for key, value in given.items():
+            self[key] = value
 
     def as_dict(self, *, exclude_readonly: bool = False) -> dict[str, Any]:
         """Plain dicts and lists, fit for `json.dumps`; no key is read-only."""
