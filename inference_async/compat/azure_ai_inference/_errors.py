@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable
-from http import HTTPStatus
+from http.client import responses
 from typing import Any, Final, TypeVar
 
 from azure.core.exceptions import (
@@ -63,7 +63,7 @@ class Answer:
 
     def __init__(self, error: APIStatusError) -> None:
         self.status_code = error.status
-        self.reason = HTTPStatus(error.status).phrase if error.status in set(HTTPStatus) else ""
+        self.reason = responses.get(error.status, "")
         self.headers = case_insensitive_dict(error.headers)
         self.content_type: str | None = self.headers.get("content-type")
         self.content = error.body.encode()

@@ -236,8 +236,8 @@ class ChatCompletionsClient(_Client):
         Raises:
             HttpResponseError: the service refused; `status_code`, `error.code` and `response` say why.
             ServiceRequestError: no answer began; `ServiceRequestTimeoutError` if no connection was had in time.
-            ServiceResponseError: what came is no answer; `ServiceResponseTimeoutError` if it did not come in time.
-            IncompleteReadError: the answer was cut; so may be raised by each step of a stream.
+            ServiceResponseError: what came is not HTTP; `ServiceResponseTimeoutError` if it did not come in time.
+            DecodeError: what came is no answer; `IncompleteReadError` if it was cut. Steps of a stream raise them, too.
             ConfigurationError: something in the call cannot be sent; it is a `ValueError`.
 
         Cancelling it cuts the connection.
