@@ -68,6 +68,7 @@ def loaded_by(statement: str) -> set[str]:
     ("statement", "not_loaded"),
     [
         ("import inference_async", {"aiohttp", "msgspec", "anyio", "azure", "click", "rich", "asyncio"}),
+        ("import inference_async.compat.azure_ai_inference.models", {"aiohttp", "anyio", "msal"}),
         ("import inference_async.wire.sse", {"aiohttp", "anyio", "azure", "click", "asyncio"}),
         ("import inference_async.types", {"aiohttp", "anyio", "azure", "click", "asyncio"}),
         ("from inference_async import InferenceError", {"aiohttp", "msgspec", "azure"}),
@@ -75,7 +76,7 @@ def loaded_by(statement: str) -> set[str]:
             "from inference_async import InferenceClient",
             {
                 *("azure", "msal", "click", "rich", "pydantic", "opentelemetry"),
-                *("inference_async.emulator", "inference_async.cli"),
+                *("inference_async.emulator", "inference_async.cli", "inference_async.compat"),
                 *("inference_async.structured", "inference_async.tools"),
             },
         ),
