@@ -15,9 +15,7 @@ import platform
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
-
-import msgspec
+from typing import Any, Final, TypeVar, cast
 
 from .._version import __version__
 from ..errors import (
@@ -58,6 +56,8 @@ T = TypeVar("T")
 E = TypeVar("E", bound=InferenceError)
 
 _ERROR_BODY_SECONDS: Final = 5.0  # the status says most of it; an explanation that takes longer is not waited for
+_FIXED_BITS: Final = 0xF000 << 64 | 0xC000 << 48
+_VERSION_AND_VARIANT: Final = 0x4000 << 64 | 0x8000 << 48
 _RETRY_COUNT: Final = "x-ms-client-retry-count"
 _USER_AGENT: Final = f"inference-async/{__version__} python/{platform.python_version()}"
 
@@ -212,11 +212,11 @@ class Exchange:
             APIStatusError: the body is an error all the same.
             InvalidResponseError: it is neither.
         """
-        return await self._read(partial(completion_from, limits=self._limits), body)
+        return await self._read(completion_from, body, limits=self._limits)
 
     async def embeddings(self, body: bytes) -> EmbeddingsResult:
         """The vectors in a whole body; see `completion`."""
-        return await self._read(partial(embeddings_from, limits=self._limits), body)
+        return await self._read(embeddings_from, body, limits=self._limits)
 
     async def model_info(self, body: bytes) -> ModelInfo:
         """The description of a model in a whole body; see `completion`."""
@@ -237,10 +237,11 @@ class Exchange:
             error.phase = "body"
         return error
 
-    async def _read(self, read: Callable[..., T], body: bytes) -> T:
-        read_it = partial(read, body=body, **self._head())
+    async def _read(self, read: Callable[..., T], body: bytes, **options: Any) -> T:
         try:
-            return read_it() if len(body) < LARGE else await in_thread(read_it)
+            if len(body) < LARGE:
+                return read(body=body, **self._head(), **options)
+            return cast("T", await in_thread(partial(read, body=body, **self._head(), **options)))
         except InferenceError as error:
             self.failed(error)
             raise
@@ -478,18 +479,20 @@ class Session:
         headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: trip.client_request_id, **call.headers}
         if trip.retrying.attempts:
             headers[_RETRY_COUNT] = str(trip.retrying.attempts)
-        if not _brings_credential(call):
+        secrets = _secrets_among(call.headers)
+        if not secrets:
             header = await self._auth.header()
             if header is not None:
                 headers[header[0]] = trip.credential = header[1]
-        secrets = tuple(Secret(value.rpartition(" ")[2]) for value in headers.values() if isinstance(value, Secret))
+                secrets = _secrets_among(dict((header,)))
         if "?" in call.url:
             secrets += secrets_in(call.url)
-        return msgspec.structs.replace(call, headers=headers), secrets
+        sent = Call(call.method, call.url, headers, call.body, call.model, call.any_success)
+        return sent, secrets
 
     async def _renewed(self, trip: Trip, error: InferenceError) -> bool:
         """Whether the service refused the credential, and there is another one now."""
-        if not isinstance(error, APIStatusError) or _brings_credential(trip.call):
+        if not isinstance(error, APIStatusError) or _secrets_among(trip.call.headers):
             return False
         if error.status == 403 and "expired" not in error.detail.lower():
             return False
@@ -500,16 +503,22 @@ class Session:
 
 def _new_id() -> str:
     """A random UUID (RFC 9562, section 5.4); Python's own takes longer to make it than to send it."""
-    digits = f"{random.getrandbits(128):032x}"
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    bits = random.getrandbits(128) & ~_FIXED_BITS | _VERSION_AND_VARIANT
+    digits = bits.to_bytes(16, "big").hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _brings_credential(call: Call) -> bool:
-    return any(isinstance(value, Secret) for value in call.headers.values())
+def _secrets_among(headers: dict[str, str]) -> tuple[Secret, ...]:
+    found: tuple[Secret, ...] = ()
+    for value in headers.values():
+        if isinstance(value, Secret):
+            found += (Secret(value.rpartition(" ")[2]),)
+    return found
 
 
 def _masked(headers: Mapping[str, str], secrets: tuple[str, ...]) -> Mapping[str, str]:
+    if not secrets:
+        return headers
     joined = "\n".join(headers.values())
     if redact(joined, secrets) == joined:
         return headers

@@ -236,8 +236,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def url(self, operation: str, *, params: tuple[tuple[str, str], ...] = ()) -> str:
         """The address of an operation, such as ``chat/completions``; `params` go behind the endpoint's own query."""
+        if not self.query and not params:
+            return f"{self.base}/{operation}"
         query = urlencode(self.query + params, quote_via=quote)
-        return f"{self.base}/{operation}" + (f"?{query}" if query else "")
+        return f"{self.base}/{operation}?{query}"
 
     @property
     def credential_headers(self) -> frozenset[str]:

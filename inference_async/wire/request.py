@@ -91,7 +91,7 @@ class Secret(str):
         return "'[secret]'"
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class Call(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One HTTP request; the credential is added to it last, in `net/session.py`.
 
     Attributes:
@@ -193,20 +193,19 @@ def json_call(
     Raises:
         ConfigurationError: something in it cannot be sent.
     """
-    check_extra_mode(extra_mode)
-    extra = {name: value for name, value in checked_extra(extra, owned=owned).items() if value is not UNSET}
+    if extra_mode is not None:
+        check_extra_mode(extra_mode)
+    if extra:
+        extra = {name: value for name, value in checked_extra(extra, owned=owned).items() if value is not UNSET}
+    else:
+        extra = checked_extra(extra)
     sent = {"content-type": "application/json", "accept": accept}
     if endpoint.extra_parameters and (has_extra or extra or extra_mode is not None):
         sent["extra-parameters"] = extra_mode or "pass-through"
-    sent.update(checked_headers(headers, endpoint))
+    if headers:
+        sent.update(checked_headers(headers, endpoint))
     model = extra.get("model", model)
-    return Call(
-        method="POST",
-        url=endpoint.url(operation),
-        headers=sent,
-        body=_body(body, extra),
-        model=model if isinstance(model, str) else None,
-    )
+    return Call("POST", endpoint.url(operation), sent, _body(body, extra), model if isinstance(model, str) else None)
 
 
 def raw_call(
@@ -257,7 +256,7 @@ def checked_headers(headers: object, endpoint: Endpoint) -> dict[str, str]:
     Raises:
         ConfigurationError: no mapping, or a header that cannot be sent.
     """
-    if headers is None:
+    if headers is None or headers == {}:
         return {}
     if not is_mapping(headers):
         raise ConfigurationError(f"got headers of type {type(headers).__name__}, expected a mapping of names to values")

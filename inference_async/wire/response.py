@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -107,7 +107,7 @@ def completion_from(
         InvalidResponseError: it is neither, or over one of the `limits`.
     """
     body = body.removeprefix(_BOM)
-    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    reply: _Reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
     try:
         completion = decode_completion(body, limits.max_body_values)
     except BoundError as error:
@@ -116,25 +116,39 @@ def completion_from(
         completion = ChatCompletion()
     if not completion.choices:
         completion = _slowly(body, ChatCompletion, "choices", "chat completion", reply, limits)
-    if not completion.choices:
+    choices = completion.choices
+    if not choices:
         raise not_an_answer("JSON without a choice", expected="chat completion", **reply)
-    if any(map(_says_nothing, completion.choices)) and not _has_messages(body):
-        raise not_an_answer("a choice without a message", expected="chat completion", **reply)
-    calls = max((len(choice.message.tool_calls) for choice in completion.choices), default=0)
-    for count, name in ((len(completion.choices), "choices"), (calls, "tool_calls")):
-        most: int = getattr(limits, f"max_{name}")
-        if count > most:
-            what = f"{count:,} {name.replace('_', ' ')} (max_{name} is {most:,})"
-            raise not_an_answer(what, expected="chat completion", **reply)
-    for choice in completion.choices:
-        choice.index = max(choice.index, 0)  # none comes before the first
-    if len(completion.choices) > 1:
-        completion.choices.sort(key=lambda choice: choice.index)
-    for choice in completion.choices:
-        choice.index = max(0, choice.index)
-        if choice.message.tool_calls:
-            name_calls(choice.message.tool_calls)
+    if len(choices) > limits.max_choices:
+        raise _too_many(len(choices), "choices", limits.max_choices, reply)
+    for choice in choices:
+        calls = choice.message.tool_calls
+        if len(calls) > limits.max_tool_calls:
+            raise _too_many(len(calls), "tool calls", limits.max_tool_calls, reply)
+        if calls:
+            name_calls(calls)
+        elif _says_nothing(choice) and not _has_messages(body):
+            raise not_an_answer("a choice without a message", expected="chat completion", **reply)
+        if choice.index < 0:
+            choice.index = 0  # none comes before the first
+    if len(choices) > 1:
+        choices.sort(key=lambda choice: choice.index)
     return completion
+
+
+class _Reply(TypedDict):
+    """What an error says of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    secrets: tuple[str, ...]
+
+
+def _too_many(count: int, what: str, most: int, reply: _Reply) -> InvalidResponseError:
+    name = f"max_{what.replace(' ', '_')}"
+    return not_an_answer(f"{count:,} {what} ({name} is {most:,})", expected="chat completion", **reply)
 
 
 _NO_MESSAGE: Final = AssistantMessage()
@@ -187,7 +201,7 @@ def embeddings_from(
         InvalidResponseError: it is neither, or over one of the `limits`.
     """
     body = body.removeprefix(_BOM)
-    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    reply: _Reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
     try:
         result = decode_embeddings(body, limits.max_body_values)
         if result.data:
@@ -209,14 +223,14 @@ def model_info_from(
         InvalidResponseError: it is neither.
     """
     body = body.removeprefix(_BOM)
-    reply: dict[str, Any] = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
+    reply: _Reply = {"status": status, "headers": headers, "body": body, "url": url, "secrets": secrets}
     info = _slowly(body, ModelInfo, None, "description of a model", reply, DEFAULT_LIMITS)
     if not (info.model_name or info.model_type):
         raise not_an_answer("JSON that is no description of a model", expected="description of a model", **reply)
     return info
 
 
-def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[str, Any], limits: Limits) -> T:
+def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: _Reply, limits: Limits) -> T:
     """An answer that is out of the ordinary, or none.
 
     Args:
@@ -243,7 +257,7 @@ def _slowly(body: bytes, cls: type[T], rows: str | None, noun: str, reply: dict[
         raise not_an_answer(f"JSON of another shape ({error})", expected=noun, **reply) from None
 
 
-def _over_a_bound(error: BoundError, noun: str, reply: dict[str, Any]) -> InvalidResponseError:
+def _over_a_bound(error: BoundError, noun: str, reply: _Reply) -> InvalidResponseError:
     what = f"JSON of {error}, which is not read (max_body_values bounds the values, the depth is fixed)"
     return not_an_answer(what, expected=noun, **reply)
 
@@ -587,10 +601,17 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             pattern, heads = _pattern(secret)
-            # Where nothing is escaped, only what begins as a form does can be one: quickly told, and mostly in vain.
-            if "\\" in text or "%" in text or any(head in text for head in heads):
+            if _may_hold(text, heads):
                 text = pattern.sub("[secret]", text)
     return text
+
+
+def _may_hold(text: str, heads: tuple[str, ...]) -> bool:
+    """Whether it is worth searching: where nothing is escaped, a form of a secret begins with one of these."""
+    for head in heads:
+        if head in text:
+            return True
+    return "\\" in text or "%" in text
 
 
 @lru_cache(maxsize=16)
