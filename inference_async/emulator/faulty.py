@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
 import struct
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Final, Self, cast
@@ -222,7 +222,6 @@ class _Connection(asyncio.StreamReaderProtocol):
         self._reader = asyncio.StreamReader(limit=_MOST_HEAD, loop=loop)
         super().__init__(self._reader, loop=loop)
         self._accept = accept
-        self._lost = loop.create_future()
         self.left: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -238,7 +237,6 @@ class _Connection(asyncio.StreamReaderProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         _settle(self.left)
-        _settle(self._lost)
         super().connection_lost(exc)
 
     async def head(self) -> Asked:
@@ -300,7 +298,8 @@ class _Connection(asyncio.StreamReaderProtocol):
     async def close(self) -> None:
         """Close it; return when its socket is closed."""
         self._wire.abort()
-        await self._lost
+        with contextlib.suppress(OSError):  # a reset that nobody takes is told to the loop, now and then
+            await self._writer.wait_closed()
 
 
 def _settle(future: asyncio.Future[None]) -> None:
@@ -308,7 +307,7 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def refusing() -> AsyncGenerator[str, None]:
     """The address of a port on loopback that refuses connections, and that nobody else can take meanwhile."""
     with socket.socket() as bound:
