@@ -11,7 +11,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -293,7 +293,7 @@ async def test_a_reset_by_the_client_is_no_news() -> None:
         async with connected(server) as raw:
             await raw.send(STREAM)
             await raw.exactly(15)
-            [connection] = cast("list[Any]", list(server._attended.values()))
+            connection: Any = next(iter(server._attended.values()))
             raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
         await server.all_closed()
     assert isinstance(connection._closed._exception, ConnectionResetError)
