@@ -91,7 +91,7 @@ async def sweep(name: str, way: Way, *, warm: bool = False, places: int | None =
     """Strike after each turn until the operation is over before; return how many turns that were."""
     operation = OPERATIONS[name]
     clock = Clock()
-    clock.wind(asyncio.get_running_loop())
+    clock.wind(asyncio.get_running_loop(), needed=operation.waits)
     async with StepServer(usual) as server:
         for steps in range(PATIENCE):
             with complaints() as heard:

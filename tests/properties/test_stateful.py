@@ -56,6 +56,7 @@ QUICK: Final = RetryPolicy(retries=1, backoff=0.001, max_retry_after=0.001)
 LEFT_OUT: Final = {
     "drip-head",  # takes a pause for each byte, as does the next
     "drip-body",
+    "stall-before-end",  # a good answer, whose connection is kept and never answers again
     "status-205",  # its explanation is waited for, which takes 5 s
     "stray-answer-first",  # nothing tells an answer that came before its request from the one that follows
 }
