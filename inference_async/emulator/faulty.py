@@ -273,12 +273,14 @@ class _Connection(asyncio.StreamReaderProtocol):
 
     async def send(self, piece: bytes) -> None:
         """Send bytes; return when the network has taken them."""
+        self._check_open()
         self._writer.write(piece)
         await self._writer.drain()
         await asyncio.sleep(0)  # what never has to wait for the network must still let others work
 
     async def end(self, then: End) -> None:
         """End it so; return when the client has closed its side too."""
+        self._check_open()
         if then == "rst":
             if (connected := self._wire.get_extra_info("socket")) is not None:
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
@@ -290,6 +292,10 @@ class _Connection(asyncio.StreamReaderProtocol):
             self._wire.close()
         while await self._reader.read(BIG):  # so that its end is seen; and bytes unread would make an RST of a FIN
             pass
+
+    def _check_open(self) -> None:
+        if self._wire.is_closing():  # upon which uvloop raises a RuntimeError
+            raise ConnectionResetError("the client has gone")
 
     def leave(self) -> None:
         """Take the client to have gone."""

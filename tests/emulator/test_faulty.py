@@ -302,6 +302,18 @@ async def test_a_reset_by_the_client_is_no_news() -> None:
     assert told == []
 
 
+async def test_nothing_is_done_with_a_connection_that_is_closed() -> None:
+    async with FaultServer("slow", pause=3600) as server, connected(server) as raw:
+        await raw.send(STREAM)
+        await raw.exactly(15)
+        connection = next(iter(server._attended.values()))
+        await connection.close()
+        with pytest.raises(ConnectionResetError):
+            await connection.send(b"more")
+        with pytest.raises(ConnectionResetError):
+            await connection.end("rst")
+
+
 async def test_a_body_that_fails_is_no_secret() -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
