@@ -30,6 +30,22 @@ def oldest(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *session.posargs)
 
 
+@nox.session(python=["3.11", "3.12", "3.13"])
+def faults(session: nox.Session) -> None:
+    """What goes over the network, under asyncio, under uvloop, and with aiohttp's parser that is written in Python."""
+    _install(session, "test")
+    rooms = ["tests/faults", "tests/net", "tests/properties"]
+    for loop, env in (("asyncio", {}), ("uvloop", {}), ("asyncio", {"AIOHTTP_NO_EXTENSIONS": "1"})):
+        session.run("python", "-m", "pytest", "-q", f"--loop={loop}", *rooms, *session.posargs, env=env)
+
+
+@nox.session
+def properties(session: nox.Session) -> None:
+    """A thousand lives of a client, made up at random; `nox -s properties -- --hypothesis-seed=1` makes up the same."""
+    _install(session, "test")
+    session.run("python", "-m", "pytest", "-q", "--hypothesis-profile=thorough", "tests/properties", *session.posargs)
+
+
 @nox.session(python="3.11")
 def fuzz(session: nox.Session) -> None:
     """Each fuzz target for 60 seconds, or for the seconds given: `nox -s fuzz -- 600`."""

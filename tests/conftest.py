@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from inference_async import InferenceClient
 from inference_async.emulator import Emulator
@@ -21,6 +23,25 @@ _VARIABLES = [
     }.items()
     for name in names
 ]
+
+
+settings.register_profile("thorough", max_examples=4000, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of the tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--loop") == "uvloop":
+        import uvloop
+
+        # The policy, and not a factory of pytest-asyncio's, for tests call asyncio.run as well.
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"event loop: {config.getoption('--loop')}"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,6 +61,13 @@ def _no_endpoint_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the developer's own shell is set up for must not change what is tested, or be called."""
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def _loop_of_asyncio(request: pytest.FixtureRequest) -> None:
+    """uvloop itself closes what is open when it is closed, and warns of it."""
+    if request.config.getoption("--loop") == "uvloop":
+        pytest.skip("what is open when this loop is closed is its own to close")
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
 import struct
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Final, Self, cast
@@ -222,7 +222,6 @@ class _Connection(asyncio.StreamReaderProtocol):
         self._reader = asyncio.StreamReader(limit=_MOST_HEAD, loop=loop)
         super().__init__(self._reader, loop=loop)
         self._accept = accept
-        self._lost = loop.create_future()
         self.left: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -238,7 +237,6 @@ class _Connection(asyncio.StreamReaderProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         _settle(self.left)
-        _settle(self._lost)
         super().connection_lost(exc)
 
     async def head(self) -> Asked:
@@ -275,12 +273,14 @@ class _Connection(asyncio.StreamReaderProtocol):
 
     async def send(self, piece: bytes) -> None:
         """Send bytes; return when the network has taken them."""
+        self._check_open()
         self._writer.write(piece)
         await self._writer.drain()
         await asyncio.sleep(0)  # what never has to wait for the network must still let others work
 
     async def end(self, then: End) -> None:
         """End it so; return when the client has closed its side too."""
+        self._check_open()
         if then == "rst":
             if (connected := self._wire.get_extra_info("socket")) is not None:
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
@@ -293,6 +293,10 @@ class _Connection(asyncio.StreamReaderProtocol):
         while await self._reader.read(BIG):  # so that its end is seen; and bytes unread would make an RST of a FIN
             pass
 
+    def _check_open(self) -> None:
+        if self._wire.is_closing():  # upon which uvloop raises a RuntimeError
+            raise ConnectionResetError("the client has gone")
+
     def leave(self) -> None:
         """Take the client to have gone."""
         _settle(self.left)
@@ -300,7 +304,8 @@ class _Connection(asyncio.StreamReaderProtocol):
     async def close(self) -> None:
         """Close it; return when its socket is closed."""
         self._wire.abort()
-        await self._lost
+        with contextlib.suppress(OSError):  # a reset that nobody takes is told to the loop, now and then
+            await self._writer.wait_closed()
 
 
 def _settle(future: asyncio.Future[None]) -> None:
@@ -308,7 +313,7 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def refusing() -> AsyncGenerator[str, None]:
     """The address of a port on loopback that refuses connections, and that nobody else can take meanwhile."""
     with socket.socket() as bound:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -21,6 +23,7 @@ from inference_async.emulator.golden import TEXT
 from inference_async.errors import ConfigurationError
 
 PAUSE: Final = 0.0
+NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 QUIET: Final = 0.03
 """Seconds of silence after which nothing more is taken to come; a slow machine makes such a test no stricter."""
 
@@ -281,6 +284,34 @@ async def test_closing_leaves_nothing_behind(name: str) -> None:
                 pass
     assert server.open == 0
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_reset_by_the_client_is_no_news() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    async with FaultServer("slow", pause=3600) as server:
+        async with connected(server) as raw:
+            await raw.send(STREAM)
+            await raw.exactly(15)
+            connection: Any = next(iter(server._attended.values()))
+            raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+        await server.all_closed()
+    assert isinstance(connection._closed._exception, ConnectionResetError)
+    del connection._closed  # before its connection, as in some orders of a collection
+    gc.collect()
+    assert told == []
+
+
+async def test_nothing_is_done_with_a_connection_that_is_closed() -> None:
+    async with FaultServer("slow", pause=3600) as server, connected(server) as raw:
+        await raw.send(STREAM)
+        await raw.exactly(15)
+        connection = next(iter(server._attended.values()))
+        await connection.close()
+        with pytest.raises(ConnectionResetError):
+            await connection.send(b"more")
+        with pytest.raises(ConnectionResetError):
+            await connection.end("rst")
 
 
 async def test_a_body_that_fails_is_no_secret() -> None:

@@ -228,6 +228,7 @@ class Operation(NamedTuple):
         answer: what the server says.
         credential: makes the client's.
         threads: whether a thread takes part, which needs real time.
+        waits: whether it waits for the clock, which must go on with the turns.
     """
 
     work: Callable[[InferenceClient], Awaitable[None]]
@@ -235,6 +236,7 @@ class Operation(NamedTuple):
     answer: Callable[[Request], Answer] = usual
     credential: Callable[[], Any] = lambda: None
     threads: bool = False
+    waits: bool = False
 
 
 OPERATIONS = {
@@ -249,8 +251,8 @@ OPERATIONS = {
     "run_tools, streamed and kept": Operation(run_streamed_and_kept, 36),
     "run_tools, threads": Operation(run_threads, 28, threads=True),
     "run_tools, streamed, threads": Operation(run_streamed_threads, 34, threads=True),
-    "backoff": Operation(complete, 20, busy_once),
-    "backoff of a stream": Operation(iterate, 26, busy_once),
+    "backoff": Operation(complete, 20, busy_once, waits=True),
+    "backoff of a stream": Operation(iterate, 26, busy_once, waits=True),
     "a token": Operation(complete, 12, credential=AsyncCredential),
     "a token from a callable": Operation(complete, 12, credential=lambda: token),
     "a token from a thread": Operation(complete, 8, credential=lambda: token_from_a_thread, threads=True),

@@ -27,7 +27,19 @@ from inference_async.types import ChatCompletion
 
 from .expected import EXPECTED, Expected, Kind, Right, Wrong, acceptable
 
-__all__ = ["KEY", "LIMITS", "PROMPT", "Ended", "Remains", "batch", "mismatch", "one_call", "remains", "sightings"]
+__all__ = [
+    "KEY",
+    "LIMITS",
+    "PROMPT",
+    "Ended",
+    "Remains",
+    "batch",
+    "mismatch",
+    "one_call",
+    "remains",
+    "sightings",
+    "timeouts_for",
+]
 
 KEY: Final = "key-2b7e151628aed2a6abf7158809cf4f3c"
 PROMPT: Final = "prompt-6bc1bee22e409f96e93d7e117393172a"
@@ -82,14 +94,14 @@ class Ended:
         return f"{type(error).__name__} {facts} partial={text!r} requests={self.requests}: {str(error)[:300]}"
 
 
-def timeouts_for(expected: Expected | None) -> Timeouts:
+def timeouts_for(expected: Expected | None, *, short: float = SHORT) -> Timeouts:
     """Long ones, but for the limit that a row expects to strike."""
-    short = {
-        _LIMITS_OF[row.error]: SHORT
+    chosen = {
+        _LIMITS_OF[row.error]: short
         for row in acceptable(expected or ())
         if isinstance(row, Wrong) and row.error in _LIMITS_OF
     }
-    return Timeouts(**{**dict.fromkeys(("connect", "pool", "first_token", "between_tokens", "total"), LONG), **short})
+    return Timeouts(**{**dict.fromkeys(("connect", "pool", "first_token", "between_tokens", "total"), LONG), **chosen})
 
 
 async def one_call(

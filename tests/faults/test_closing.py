@@ -173,7 +173,7 @@ async def told(reader: asyncio.Future[Any], *, turns: int = 4) -> BaseException 
 async def test_a_client_is_closed_after_each_turn_of_a_call(name: str) -> None:
     operation = OPERATIONS[name]
     clock = Clock()
-    clock.wind(asyncio.get_running_loop())
+    clock.wind(asyncio.get_running_loop(), needed=operation.waits)
     async with StepServer(operation.answer) as server:
         for steps in range(PATIENCE):
             with complaints() as heard:
@@ -210,7 +210,7 @@ async def test_a_client_of_a_callers_session_is_closed_after_each_turn(name: str
     """The session stays open, so each connection must be given back, or cut, by the call itself."""
     operation = OPERATIONS.get(name) or Operation(complete, 0, half_an_answer)
     clock = Clock()
-    clock.wind(asyncio.get_running_loop())
+    clock.wind(asyncio.get_running_loop(), needed=operation.waits)
     async with StepServer(operation.answer) as server:
         for steps in range(PATIENCE):
             server.forget()

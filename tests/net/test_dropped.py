@@ -140,6 +140,7 @@ def in_a_thread(server: Any) -> tuple[threading.Thread, asyncio.AbstractEventLoo
     return thread, found[0], found[1]
 
 
+@pytest.mark.usefixtures("_loop_of_asyncio")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("act", [keep, begin], ids=["idle", "in the middle of an answer"])
 def test_a_transport_dropped_after_its_loop_was_closed(act: Any, tls: bool, caplog: pytest.LogCaptureFixture) -> None:
@@ -168,6 +169,7 @@ def test_a_transport_dropped_after_its_loop_was_closed(act: Any, tls: bool, capl
         thread.join(5)
 
 
+@pytest.mark.usefixtures("_loop_of_asyncio")
 def test_a_transport_is_used_again_in_a_new_loop_once_the_old_one_is_closed() -> None:
     thread, loop, peer = in_a_thread(Peer(keep))
     try:
