@@ -34,7 +34,7 @@ class Watch:
         struck: whether a wait inside of the context was ended.
     """
 
-    __slots__ = ("_cancelling", "_task", "_timer", "loop", "struck", "until")
+    __slots__ = ("_cancelling", "_strikes_at", "_task", "_timer", "loop", "struck", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -43,15 +43,16 @@ class Watch:
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._strikes_at = 0.0  # which not every event loop's timer can be asked for
 
     def watch(self, until: float | None) -> None:
         """Another wait begins, or the end of this one moves."""
         self.until = until
-        timer = self._timer
-        if until is not None and (timer is None or timer.when() > until):
-            if timer is not None:
-                timer.cancel()
+        if until is not None and (self._timer is None or self._strikes_at > until):
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = self.loop.call_at(until, self._look)
+            self._strikes_at = until
 
     def end(self) -> None:
         """End the wait of the task that has entered the context, if there is one, with the next pass of the loop."""
