@@ -233,8 +233,9 @@ class AiohttpTransport:
         if isinstance(response, APIConnectionError):
             raise response
         reply = _reply(response, home)
-        _watch(response, session)
-        self._replies.add(reply)
+        if not response.closed:  # its end may have come with its head
+            _watch(response, session)
+            self._replies.add(reply)
         return reply
 
     async def _requested(
@@ -339,7 +340,8 @@ def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
     if lie:
         response.close()
         raise APIConnectionError(f"got an answer that is not HTTP: {lie}", kind="protocol", phase="headers")
-    coding = coding_of(", ".join(response.headers.getall("content-encoding", ())))
+    codings = response.headers.getall("content-encoding", ())
+    coding = coding_of(", ".join(codings)) if codings else ""
     if not coding:
         return AiohttpReply(response, home)
     if coding in ("gzip", "deflate") or response.status >= 400:

@@ -176,11 +176,15 @@ class _Nobody(_Plain):
 class _Key(_Plain):
     def __init__(self, key: str | KeyCredential, header: str) -> None:
         self._key = key
-        self._header = header
+        self._name = header
+        self._fixed = self._of(key) if isinstance(key, str) else None
 
     async def header(self) -> tuple[str, Secret]:
-        key = self._key if isinstance(self._key, str) else _checked(self._key.key, "key")
-        return self._header, _bearer(key) if self._header == "authorization" else Secret(key)
+        # What holds a key may be given another one at any time.
+        return self._fixed or self._of(_checked(cast("KeyCredential", self._key).key, "key"))
+
+    def _of(self, key: str) -> tuple[str, Secret]:
+        return self._name, _bearer(key) if self._name == "authorization" else Secret(key)
 
 
 class _Provider(_Plain):

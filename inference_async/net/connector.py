@@ -204,7 +204,10 @@ class Connector(aiohttp.TCPConnector):
 def length_lie(headers: MultiMapping[str]) -> str:
     """What is wrong with what an answer says of how long it is; empty if nothing is."""
     transfer = headers.getall("transfer-encoding", ())
-    if len(headers.getall("content-length", ())) + bool(transfer) > 1:
+    lengths = headers.getall("content-length", ())
+    if not transfer and len(lengths) <= 1:
+        return ""
+    if len(lengths) + bool(transfer) > 1:
         return "it says twice how long it is"  # and a proxy on the way may have believed the other
     if transfer and ", ".join(transfer).strip().lower() != "chunked":
         return f"its transfer coding {', '.join(transfer)[:40]!r} was not asked for"

@@ -360,7 +360,10 @@ def not_an_answer(
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The id under which the service knows the request."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    for name in _REQUEST_IDS:
+        if found := headers.get(name):
+            return found
+    return None
 
 
 def without_query(url: str) -> str:
