@@ -49,7 +49,7 @@ from .auth import Authoriser
 from .threads import in_thread
 from .together import until_done
 from .transport import Reply, Transport
-from .watch import Watch
+from .watch import Guard, Watch
 
 __all__ = ["Exchange", "Session", "Trip"]
 
@@ -105,7 +105,6 @@ class Trip(Watch):
         call: what is asked.
         terms: on which terms.
         clock: its deadlines.
-        loop: the event loop it is under way in.
         exchange: its answer, once that has begun and is read.
         retrying: how often it was sent, and whether it may be sent again.
         client_request_id: one id for all attempts.
@@ -114,13 +113,11 @@ class Trip(Watch):
 
     __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "exchange", "retrying", "terms")
 
-    def __init__(
-        self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, loop: asyncio.AbstractEventLoop, names: Names
-    ) -> None:
-        super().__init__(loop)
+    def __init__(self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, guard: Guard, names: Names) -> None:
+        super().__init__(guard)
         self.call = call
         self.terms = terms
-        self.clock = Deadlines(terms.timeouts, now=loop.time())
+        self.clock = Deadlines(terms.timeouts, now=guard.loop.time())
         self.exchange: Exchange | None = None
         self.retrying = Retrying(terms.retries, budget)
         self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or names.next()
@@ -291,6 +288,7 @@ class Session:
         self._places = None if max_connections is None else asyncio.Semaphore(max_connections)
         self._budget = Budget()
         self._names = Names()
+        self._guard: Guard | None = None
         self._sending: set[Trip] = set()
         self.closed = False
 
@@ -307,7 +305,13 @@ class Session:
             WrongEventLoopError: it belongs to another loop, or no asyncio loop runs here.
         """
         self.check_open()
-        return Trip(call, terms, budget=self._budget, awaits=awaits, loop=self.check_loop(), names=self._names)
+        return Trip(call, terms, budget=self._budget, awaits=awaits, guard=self._guarded(), names=self._names)
+
+    def _guarded(self) -> Guard:
+        loop = self.check_loop()
+        if self._guard is None or self._guard.loop is not loop:
+            self._guard = Guard(loop)
+        return self._guard
 
     def check_open(self) -> None:
         """Check that the client was not closed.
@@ -369,6 +373,7 @@ class Session:
     def _move(self) -> None:
         """The event loop is gone, or it is the parent process's: what waited in it will not come back."""
         self._sending = set()
+        self._guard = None
         self._names = Names()  # or a child process would give the same ones as its parent
         if self._max_connections is not None:
             self._places = asyncio.Semaphore(self._max_connections)
@@ -487,6 +492,8 @@ class Session:
         try:
             await self._transport.aclose()
         finally:
+            if self._guard is not None:
+                self._guard.stop()
             await self._auth.aclose()
 
     async def _place(self, trip: Trip, places: asyncio.Semaphore) -> Place:

@@ -1,8 +1,8 @@
-"""The limit on the current wait of a call: one timer, whatever the number of waits.
+"""The limits on the waits of all calls of a client: one timer for all of them.
 
-Nearly every wait ends long before its limit, so what counts is what it costs to set one. Here it costs a number: a
-timer that strikes looks whether that moment has come, and if not, goes to sleep until then. `asyncio.timeout` would arm
-and cancel a timer of its own for each wait, and for each move of its end.
+Nearly every wait ends long before its limit, so what counts is what it costs to set one. Here it costs a number: the
+timer strikes when the first of them would be over, looks at each, and goes to sleep until the next. `asyncio.timeout`
+would arm and cancel a timer of its own for each wait, and for each move of its end.
 
 There are two ways to end a wait that is over. Around the sending of a request, `Watch` is a context manager like
 `asyncio.timeout`: it cancels the task that has entered it, and turns that into a `TimeoutError`. While a body is read,
@@ -12,59 +12,118 @@ nothing is entered: `strike` cuts the connection, and the read raises what it wa
 from __future__ import annotations
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Final
 
 from ..errors import WrongEventLoopError
 
-__all__ = ["Watch"]
+__all__ = ["Guard", "Watch"]
 
 _TICK: Final = 0.001  # seconds; a timer may strike that much too early
+_PAUSE: Final = 0.01
+"""Seconds between two looks, at least: each goes through all waits, and their ends may be as many."""
+
+
+class Guard:
+    """The timer that the watches of a client share.
+
+    Attributes:
+        loop: the event loop of the client.
+        watches: those that may have a wait under way.
+    """
+
+    __slots__ = ("_strikes_at", "_timer", "loop", "watches")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.watches: set[Watch] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._strikes_at = math.inf
+
+    def expect(self, until: float) -> None:
+        """A wait may end at this moment."""
+        if until < self._strikes_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_at(until, self._look)
+            self._strikes_at = until
+
+    def stop(self) -> None:
+        """There will be no other wait."""
+        self.watches.clear()
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._strikes_at = None, math.inf
+
+    def _look(self) -> None:
+        self._rest()
+        now = self.loop.time()
+        soonest = math.inf
+        for watch in list(self.watches):
+            until = watch.until
+            if until is None:
+                continue
+            if until <= now + _TICK:
+                watch.expire()
+            elif until < soonest:
+                soonest = until
+        if soonest < math.inf:
+            self.expect(max(soonest, now + _PAUSE))
 
 
 class Watch:
     """Watches over the waits of one call, one after the other.
 
     Args:
-        loop: the event loop of the call.
+        guard: the timer.
 
     Attributes:
-        loop: the same.
         until: the moment the current wait ends; None if it may last, or if there is none.
         struck: whether a wait inside of the context was ended.
     """
 
-    __slots__ = ("_cancelling", "_strikes_at", "_task", "_timer", "loop", "struck", "until")
+    __slots__ = ("_cancelling", "_guard", "_task", "struck", "until")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self.until: float | None = None
         self.struck = False
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._strikes_at = 0.0  # which not every event loop's timer can be asked for
+        guard.watches.add(self)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the call."""
+        return self._guard.loop
 
     def watch(self, until: float | None) -> None:
         """Another wait begins, or the end of this one moves."""
         self.until = until
-        if until is not None and (self._timer is None or self._strikes_at > until):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.loop.call_at(until, self._look)
-            self._strikes_at = until
+        if until is not None:
+            self._guard.expect(until)
 
     def end(self) -> None:
         """End the wait of the task that has entered the context, if there is one, with the next pass of the loop."""
         if self._task is not None:
-            self.loop.call_soon(self._cancel)
+            self._guard.loop.call_soon(self._cancel)
 
     def stop(self) -> None:
         """There will be no other wait."""
         self.until = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._guard.watches.discard(self)
+
+    def expire(self) -> None:
+        """The wait is over its limit."""
+        if self._task is not None:
+            self._cancel()
+        else:
+            self.strike()
+            self.until = None
 
     def strike(self) -> None:
         """End a wait outside of the context."""
@@ -92,17 +151,6 @@ class Watch:
         # Who else has cancelled the task meanwhile must hear of it, as in asyncio.timeout.
         if task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
-
-    def _look(self) -> None:
-        self._timer = None
-        if self.until is None:
-            return
-        if self.until > self.loop.time() + _TICK:
-            self.watch(self.until)
-        elif self._task is not None:
-            self._cancel()
-        else:
-            self.strike()
 
     def _cancel(self) -> None:
         if self._task is not None and not self.struck:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from inference_async import WrongEventLoopError
-from inference_async.net.watch import Watch
+from inference_async.net.watch import Guard, Watch
 
 
 class Watched(Watch):
@@ -15,8 +15,8 @@ class Watched(Watch):
 
     __slots__ = ("struck_at",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(guard)
         self.struck_at: list[float | None] = []
 
     def strike(self) -> None:
@@ -25,7 +25,7 @@ class Watched(Watch):
 
 @pytest.fixture
 async def watch() -> Watched:
-    return Watched(asyncio.get_running_loop())
+    return Watched(Guard(asyncio.get_running_loop()))
 
 
 def soon(watch: Watch, seconds: float = 0.02) -> float:
@@ -51,15 +51,17 @@ async def test_a_wait_that_ends_in_time(watch: Watched) -> None:
 
 
 async def test_moving_the_end_away_takes_no_new_timer(watch: Watched) -> None:
+    guard = watch._guard
     with watch:
         watch.watch(soon(watch, 0.01))
-        timer = watch._timer
+        timer = guard._timer
         watch.watch(soon(watch, 0.2))
-        assert watch._timer is timer
+        assert guard._timer is timer
         await asyncio.sleep(0.03)
-        assert watch._timer is not timer  # it has looked, and looks again
+        assert guard._timer is not timer  # it has looked, and looks again
     watch.stop()
-    assert watch._timer is None
+    await asyncio.sleep(0.2)
+    assert guard._timer is None  # nobody is left to look at
 
 
 async def test_moving_the_end_nearer(watch: Watched) -> None:
@@ -73,7 +75,7 @@ async def test_no_limit(watch: Watched) -> None:
     with watch:
         watch.watch(None)
         await asyncio.sleep(0.01)
-    assert watch._timer is None
+    assert watch._guard._timer is None
 
 
 async def test_a_limit_that_is_dropped(watch: Watched) -> None:
@@ -89,6 +91,8 @@ async def test_outside_of_the_context_the_connection_is_cut(watch: Watched) -> N
     watch.watch(until)
     await asyncio.sleep(0.03)
     assert watch.struck_at == [until]
+    await asyncio.sleep(0.03)
+    assert watch.struck_at == [until]  # once
     watch.watch(soon(watch, 0.01))
     watch.until = None  # the wait has ended
     await asyncio.sleep(0.03)
@@ -173,3 +177,38 @@ async def test_outside_of_a_task(watch: Watched) -> None:
     watch.loop.call_soon(enter)
     await asyncio.sleep(0)
     assert "in a task" in str(found[0])
+
+
+async def test_waits_share_a_timer() -> None:
+    guard = Guard(asyncio.get_running_loop())
+    watches = [Watched(guard) for _ in range(4)]
+    for watch, seconds in zip(watches, (0.03, 30, 0.01, 0.05), strict=True):
+        watch.watch(guard.loop.time() + seconds)
+    watches[3].stop()
+    await asyncio.sleep(0.02)
+    assert [len(watch.struck_at) for watch in watches] == [0, 0, 1, 0]
+    await asyncio.sleep(0.06)
+    assert [len(watch.struck_at) for watch in watches] == [1, 0, 1, 0]
+    guard.stop()
+    assert guard._timer is None
+    assert not guard.watches
+
+
+async def test_many_ends_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard(asyncio.get_running_loop())
+    looks = 0
+    look = Guard._look
+
+    def counted(self: Guard) -> None:
+        nonlocal looks
+        looks += 1
+        look(self)
+
+    monkeypatch.setattr(Guard, "_look", counted)
+    now = guard.loop.time()
+    watches = [Watched(guard) for _ in range(1000)]
+    for index, watch in enumerate(watches):
+        watch.watch(now + 0.01 + index * 50e-6)  # one after the other, within 50 ms
+    await asyncio.sleep(0.2)
+    assert all(watch.struck_at for watch in watches)
+    assert looks < 12
