@@ -167,7 +167,6 @@ class _ChoiceState:
     """One choice as it grows."""
 
     __slots__ = (
-        "_annotations",
         "_audio",
         "_calls",
         "_content",
@@ -178,15 +177,11 @@ class _ChoiceState:
         "_function_call",
         "_in_parts",
         "_index",
-        "_logprobs",
         "_max_calls",
         "_name",
         "_offsets",
         "_origin",
-        "_raw_reasoning",
-        "_reasoning_content",
-        "_reasoning_details",
-        "_refusal",
+        "_pieces",
         "checked",
         "finish_reason",
         "grown",
@@ -200,16 +195,11 @@ class _ChoiceState:
         self._content: list[Any] = []
         self._in_parts = False
         self._empty = False  # content came and was empty, which is not the same as no content
-        self._refusal: list[str] = []
-        self._reasoning_content: list[str] = []
-        self._raw_reasoning: list[str] = []
-        self._reasoning_details: list[Any] = []
+        self._pieces: dict[str, list[Any]] = {}  # of all else that comes in pieces, by the name of the field
         self._calls: _Calls | None = None
-        self._function_call = _Growing("arguments")
-        self._audio = _Growing("data", "transcript")
-        self._annotations: list[Any] = []
+        self._function_call: _Growing | None = None
+        self._audio: _Growing | None = None
         self._name: str | None = None
-        self._logprobs: list[Logprobs] = []
         self._filters: dict[str, Any] = {}
         self._offsets: dict[str, Any] | None = None
         self._origin = 0  # where the answer begins, in the filter's count of characters, which begins at the prompt
@@ -250,29 +240,31 @@ class _ChoiceState:
         progress = False
         if delta.reasoning_content:
             progress = True
-            self._reasoning_content.append(delta.reasoning_content)
+            self._keep("reasoning_content", delta.reasoning_content)
             self.grown += len(delta.reasoning_content) + _PIECE
         if delta.raw_reasoning:
             progress = True
-            self._raw_reasoning.append(delta.raw_reasoning)
+            self._keep("raw_reasoning", delta.raw_reasoning)
             self.grown += len(delta.raw_reasoning) + _PIECE
         if delta.refusal:
             progress = True
-            self._refusal.append(delta.refusal)
+            self._keep("refusal", delta.refusal)
             self.grown += len(delta.refusal) + _PIECE
         if delta.audio:
             progress = True
+            self._audio = self._audio or _Growing("data", "transcript")
             self.grown += self._audio.add(delta.audio)
         if delta.function_call:
             progress = True
+            self._function_call = self._function_call or _Growing("arguments")
             self.grown += self._function_call.add(delta.function_call)
         if delta.name and self._name is None:
             self._name = delta.name
         if delta.annotations:
-            self._annotations.extend(delta.annotations)
+            self._keep("annotations", *delta.annotations)
             self.grown += _weight(delta.annotations)
         if choice.logprobs:
-            self._logprobs.append(choice.logprobs)
+            self._keep("logprobs", choice.logprobs)
             self.grown += _weight_of_logprobs(choice.logprobs)
         if choice.content_filter_results:
             known = len(self._filters)
@@ -288,9 +280,15 @@ class _ChoiceState:
             details = delta.unknown_fields.get("reasoning_details")
             if is_array(details):  # it comes in pieces, as the reasoning itself does
                 progress = True
-                self._reasoning_details.extend(details)
+                self._keep("reasoning_details", *details)
                 self.grown += _weight(details)
         return progress
+
+    def _keep(self, field: str, *pieces: Any) -> None:
+        self._pieces.setdefault(field, []).extend(pieces)
+
+    def _text(self, field: str) -> str | None:
+        return "".join(self._pieces.get(field, ())) or None
 
     def _add_offsets(self, offsets: dict[str, Any]) -> None:
         """The first annotation begins where the answer does; each says up to where the text is cleared.
@@ -306,8 +304,8 @@ class _ChoiceState:
 
     def choice(self) -> Choice:
         message_extra = dict(self._delta_extra)
-        if self._reasoning_details:
-            message_extra["reasoning_details"] = list(self._reasoning_details)
+        if "reasoning_details" in self._pieces:
+            message_extra["reasoning_details"] = list(self._pieces["reasoning_details"])
         return Choice(
             index=self._index,
             finish_reason=self.finish_reason,
@@ -319,12 +317,12 @@ class _ChoiceState:
             message=AssistantMessage(
                 content=self._joined_content(),
                 tool_calls=self._calls.calls() if self._calls else [],
-                refusal="".join(self._refusal) or None,
-                reasoning_content="".join(self._reasoning_content) or None,
-                raw_reasoning="".join(self._raw_reasoning) or None,
-                function_call=self._function_call.value(),
-                audio=self._audio.value(),
-                annotations=list(self._annotations) or None,
+                refusal=self._text("refusal"),
+                reasoning_content=self._text("reasoning_content"),
+                raw_reasoning=self._text("raw_reasoning"),
+                function_call=self._function_call.value() if self._function_call else None,
+                audio=self._audio.value() if self._audio else None,
+                annotations=list(self._pieces.get("annotations", ())) or None,
                 name=self._name,
                 unknown_fields=message_extra or UNSET,
             ),
@@ -345,15 +343,16 @@ class _ChoiceState:
         return parts
 
     def _joined_logprobs(self) -> Logprobs | None:
-        if not self._logprobs:
+        pieces: list[Logprobs] | None = self._pieces.get("logprobs")
+        if pieces is None:
             return None
         extra: dict[str, Any] = {}
-        for piece in self._logprobs:
+        for piece in pieces:
             if piece.unknown_fields:
                 _keep_last(extra, piece.unknown_fields)
         return Logprobs(
-            content=_joined([piece.content for piece in self._logprobs]),
-            refusal=_joined([piece.refusal for piece in self._logprobs]),
+            content=_joined([piece.content for piece in pieces]),
+            refusal=_joined([piece.refusal for piece in pieces]),
             unknown_fields=extra or UNSET,
         )
 
