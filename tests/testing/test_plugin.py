@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from inference_async.net.detour import DETOUR
+from tests.support import HERE, PLUGIN
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent.parent
-INSTALLED = any(entry.value == "inference_async.testing.plugin" for entry in metadata.entry_points(group="pytest11"))
-PLUGIN = () if INSTALLED else ("-p", "inference_async.testing.plugin")
 COMMON = (
     "-q",
     "-W",
@@ -124,7 +121,7 @@ def test_loaded_with_pytest_it_loads_nothing_else(pytester: pytest.Pytester, mon
             assert "aiohttp" not in sys.modules
         """
     )
-    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(HERE.parent), prepend=os.pathsep)
     result = pytester.runpytest_subprocess(*PLUGIN, *COMMON, *NEITHER)
     result.assert_outcomes(passed=1)
 
