@@ -122,6 +122,17 @@ async def test_pieces_and_delays_are_kept(path: Path) -> None:
         assert loop.time() - began >= 0.009
 
 
+async def test_the_head_has_a_delay_of_its_own(path: Path) -> None:
+    with cassette(path):
+        await read(await ask(call_of(), [b"one"]))
+    rewrite(path, seconds=0.01)
+    loop = asyncio.get_running_loop()
+    with cassette(path):
+        began = loop.time()
+        await ask(call_of())
+        assert loop.time() - began >= 0.009
+
+
 async def test_without_any_delay(path: Path) -> None:
     with cassette(path):
         await read(await ask(call_of(), [b"one", b"two"]))
@@ -308,12 +319,12 @@ async def test_an_inner_cassette_stands_before_the_outer(path: Path, tmp_path: P
 
 
 async def test_no_secret_is_written(path: Path) -> None:
-    url = f"{REAL}/chat/completions?api-version=1&subscription-key=another-secret-7&other=x"
-    body = {"messages": [{"content": f"my key is {SECRET}"}], "user": "another-secret-7"}
+    url = f"{REAL}/{SECRET}/completions?api-version=1-{SECRET}&subscription-key=another-secret-7&other=x"
+    body = {"messages": [{"content": f"my key is {SECRET}"}], "another-secret-7": "another-secret-7"}
     said = f"data: your key is {SECRET} and".encode()
     headers = {"set-cookie": "session=s", "x-request-id": f"id-{SECRET}", "x-other": "o", "retry-after": "3"}
     with cassette(path):
-        call = call_of(body, url=url, **{"extra-parameters": "drop", "x-mine": "m", "cookie": "c"})
+        call = call_of(body, url=url, **{"extra-parameters": f"drop {SECRET}", "x-mine": "m", "cookie": "c"})
         heard = await read(await ask(call, [said, f"{SECRET[:9]}".encode(), f"{SECRET[9:]} end".encode()], headers))
     assert b"".join(heard).count(SECRET.encode()) == 2, "who records hears it as it is"
     text = text_of(path)
@@ -323,10 +334,10 @@ async def test_no_secret_is_written(path: Path) -> None:
     (recorded,) = lines_of(path)[1:]
     assert recorded["request"] == {
         "method": "POST",
-        "path": "/models/chat/completions",
-        "query": {"api-version": "1"},
-        "headers": {"accept": "text/event-stream", "extra-parameters": "drop"},
-        "body": {"messages": [{"content": "my key is [secret]"}], "user": "[secret]"},
+        "path": "/models/[secret]/completions",
+        "query": {"api-version": "1-[secret]"},
+        "headers": {"accept": "text/event-stream", "extra-parameters": "drop [secret]"},
+        "body": {"messages": [{"content": "my key is [secret]"}], "[secret]": "[secret]"},
     }
     assert recorded["answer"]["headers"] == {"x-request-id": "id-[secret]", "retry-after": "3"}
     assert [piece for _, piece in recorded["answer"]["pieces"]] == ["data: your key is [secret] and[secret] end"]

@@ -176,6 +176,14 @@ class TestClass:
         assert (await inference_client.complete(TEXT)).text == "said back"
         assert inference_cassette.played + inference_cassette.recorded == 1
 
+@pytest.fixture
+async def early(inference_client):
+    return await inference_client.complete(TEXT)
+
+@pytest.mark.inference_cassette
+async def test_from_the_first_fixture_on(early, inference_cassette):
+    assert inference_cassette.played + inference_cassette.recorded == 1
+
 @pytest.mark.parametrize("marked", [pytest.param(True, marks=pytest.mark.inference_cassette), False])
 async def test_marked_in_part(request, marked):
     assert ("inference_cassette" in request.fixturenames) == marked
@@ -184,15 +192,16 @@ async def test_marked_in_part(request, marked):
 
 def test_cassettes_are_recorded_and_replayed(pytester: pytest.Pytester) -> None:
     path = pytester.makepyfile(test_it=RECORDED.format(text="said back"))
-    run(pytester, *ASYNCIO).assert_outcomes(passed=5)
+    run(pytester, *ASYNCIO).assert_outcomes(passed=6)
     recorded = sorted(str(found.relative_to(path.parent)) for found in path.parent.rglob("*.jsonl"))
     assert recorded == [
+        "cassettes/test_it/test_from_the_first_fixture_on.jsonl",
         "cassettes/test_it/test_marked-a-b.jsonl",
         "cassettes/test_it/test_marked-c.jsonl",
         "elsewhere.jsonl",
     ]
     before = {name: (path.parent / name).read_bytes() for name in recorded}
-    run(pytester, *ASYNCIO, "--inference-record=none").assert_outcomes(passed=5)
+    run(pytester, *ASYNCIO, "--inference-record=none").assert_outcomes(passed=6)
     assert before == {name: (path.parent / name).read_bytes() for name in recorded}
 
 
@@ -201,14 +210,14 @@ def test_a_cassette_that_does_not_fit(pytester: pytest.Pytester) -> None:
     run(pytester, *ASYNCIO)
     pytester.makepyfile(test_it=RECORDED.format(text="something else"))
     result = run(pytester, *ASYNCIO)
-    result.assert_outcomes(passed=2, failed=3)
+    result.assert_outcomes(passed=2, failed=3, errors=1)
     result.stdout.fnmatch_lines(["*messages[[]0[]].content: 'said back a/b' recorded, 'something else a/b' sent*"])
 
 
 def test_the_mode_of_the_run_overrules_the_markers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=RECORDED.format(text="said back"))
     result = run(pytester, *ASYNCIO, "--inference-record=none")
-    result.assert_outcomes(passed=2, failed=3)
+    result.assert_outcomes(passed=2, failed=3, errors=1)
     assert not list(Path(pytester.path).rglob("*.jsonl"))
 
 

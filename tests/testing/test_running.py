@@ -17,6 +17,7 @@ from inference_async import (
     InternalServerError,
 )
 from inference_async.emulator import Answer, Script
+from inference_async.emulator.script import Pace
 from inference_async.testing import RunningEmulator, completion, tool_call
 from inference_async.testing.running import BoundTransport, close_from_outside
 
@@ -41,6 +42,18 @@ async def test_answers_in_turn_and_the_last_again(running: RunningEmulator, clie
     third = await client.complete("hi")
     assert (third.text, third.usage and third.usage.total_tokens) == ("Sun.", 11)
     assert [(await client.complete("hi")).finish_reason for _ in range(2)] == ["length"] * 2
+
+
+async def test_reasoning_comes_along(running: RunningEmulator, client: InferenceClient) -> None:
+    made = completion("Rain.")
+    made.choices[0].message.reasoning_content = "Clouds."
+    running.script(made)
+    assert (await client.complete("hi")).reasoning == "Clouds."
+
+
+async def test_it_does_not_keep_tests_waiting(running: RunningEmulator, client: InferenceClient) -> None:
+    running.script(Answer(content="Rain.", pace=Pace(first=3600, token=3600)))
+    assert (await client.stream("hi").final()).text == "Rain."
 
 
 async def test_a_script_of_rules_and_the_one_that_ships(running: RunningEmulator, client: InferenceClient) -> None:

@@ -20,6 +20,7 @@ from inference_async import (
     Timeouts,
 )
 from inference_async.testing import NoAnswerError, ScriptedTransport, chunks, completion, sse
+from inference_async.testing.transport import ScriptedReply
 
 
 def client_of(transport: ScriptedTransport, **options: Any) -> InferenceClient:
@@ -90,6 +91,15 @@ async def test_closing_cuts_a_delay() -> None:
         await client.aclose()
         with pytest.raises((ClientClosedError, StopAsyncIteration)):
             await waiting
+
+
+async def test_a_reply_that_was_closed_says_why() -> None:
+    reply = ScriptedReply([b"one", b"two"], status=200, headers={})
+    assert await reply.read() == b"one"
+    reply.close(APIConnectionError("the reason"))
+    reply.close()
+    with pytest.raises(APIConnectionError, match="the reason"):
+        await reply.read()
 
 
 async def test_closed_it_sends_nothing() -> None:
