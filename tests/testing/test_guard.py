@@ -100,8 +100,9 @@ def test_it_ends_once_and_restores_what_was() -> None:
         assert DETOUR.ban == first
     assert DETOUR.ban is None
     with forbid_real_calls():
+        third = DETOUR.ban
         second.lift()
-        assert DETOUR.ban is not None, "it ends no other than itself"
+        assert DETOUR.ban == third, "it ends no other than itself"
 
 
 def test_one_host_is_no_list_of_hosts() -> None:
