@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from ..errors import APIConnectionError, ConfigurationError, ConnectionKind, InferenceError
+from ..errors import APIConnectionError, APITimeoutError, ConfigurationError, ConnectionKind, InferenceError
 from ..net.detour import DETOUR, Onward, Tape
 from ..net.transport import Reply
 from ..types.base import is_array, is_object
@@ -369,7 +369,10 @@ class _RecordingReply:
         try:
             piece = await self._reply.read()
         except APIConnectionError as error:
-            self._take.end(error.kind)
+            if not isinstance(
+                error, APITimeoutError
+            ):  # a limit of the client's own, which says nothing of the answer
+                self._take.end(error.kind)
             raise
         self._take.piece(piece, watch.seconds)
         return piece

@@ -12,6 +12,7 @@ import pytest
 
 from inference_async import (
     APIConnectionError,
+    BetweenTokensTimeoutError,
     ClientClosedError,
     ConfigurationError,
     IncompleteStreamError,
@@ -218,6 +219,16 @@ async def test_what_the_client_did_not_read_is_not_there(path: Path) -> None:
         assert await reply.read() == b"one"
         with pytest.raises(APIConnectionError, match="the recording ends here"):
             await reply.read()
+
+
+async def test_a_limit_of_the_clients_is_no_end_of_the_answer(path: Path) -> None:
+    with cassette(path):
+        late = BetweenTokensTimeoutError("late", phase="between_tokens", elapsed=1.0)
+        reply = await ask(call_of(), [b"one", late])
+        await reply.read()
+        with pytest.raises(BetweenTokensTimeoutError):
+            await reply.read()
+    assert lines_of(path)[1]["answer"]["end"] == "left"
 
 
 async def test_what_a_stream_leaves_behind_its_end_is_whole(path: Path) -> None:
