@@ -369,9 +369,7 @@ class _RecordingReply:
         try:
             piece = await self._reply.read()
         except APIConnectionError as error:
-            if not isinstance(
-                error, APITimeoutError
-            ):  # a limit of the client's own, which says nothing of the answer
+            if not isinstance(error, APITimeoutError):  # a limit of the client's own, which says nothing of the answer
                 self._take.end(error.kind)
             raise
         self._take.piece(piece, watch.seconds)
