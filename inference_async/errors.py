@@ -35,7 +35,8 @@
         └── IncompleteStreamError   ... it ended before the answer did
 
 All of them pickle. None of them holds a key or a token, nor a prompt unless the service repeats it in its answer; only
-the two of tools hold the conversation, under `messages`, and never in their text.
+the two of tools hold the conversation, under `messages`, and never in their text. Those that only tests can meet are in
+`inference_async.testing`.
 """
 
 from __future__ import annotations

@@ -48,10 +48,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 def _nothing_blocks() -> Iterator[None]:
     """A call of the package's that would block a running event loop raises, in every test.
 
-    But for the emulator, which reads its answers from a file when it is made, and for the messages of the retired SDK,
-    whose own methods read files where they stand.
+    But for the emulator, which reads its answers from a file when it is made, for what tests are made of, and for the
+    messages of the retired SDK, whose own methods read files where they stand.
     """
-    excluded = ["inference_async.emulator", "inference_async.compat.azure_ai_inference.models"]
+    excluded = [
+        "inference_async.emulator",
+        "inference_async.testing",
+        "inference_async.compat.azure_ai_inference.models",
+    ]
     with blockbuster_ctx("inference_async", excluded_modules=excluded):
         yield
 

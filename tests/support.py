@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,11 @@ from inference_async.wire.request import Call
 
 HERE = Path(__file__).parent
 CAPTURES = HERE / "captures"
+PLUGIN: tuple[str, ...] = ("-p", "inference_async.testing.plugin")
+"""What loads our plugin into a run of pytest: nothing, if this package was installed since it has one."""
+if any(entry.value == PLUGIN[1] for entry in metadata.entry_points(group="pytest11")):
+    PLUGIN = ()
+
 CONVERSATIONS: dict[str, dict[str, Any]] = {
     row["name"]: row for row in json.loads((HERE / "conformance" / "conversations.json").read_bytes())["conversations"]
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -10,7 +11,12 @@ from typing import Any
 
 import pytest
 
+from inference_async.cli.conformance import conformance
+from inference_async.cli.doctor import Asked
 from inference_async.emulator import Emulator
+from tests.support import PLUGIN
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 GUIDE = ROOT / "docs" / "guide.md"
@@ -46,6 +52,28 @@ async def test_the_guide_runs_as_it_stands(
         "\nRain.\n503\ncut after Grüße aus\nGrüße aus Köln. 3\n",
     ):
         assert words in said
+
+
+TESTING = (ROOT / "docs" / "testing.md").read_text()
+
+
+def test_what_is_said_of_testing_runs_as_it_stands(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *blocks = re.findall(r"^```python\n(.*?)^```", TESTING, re.MULTILINE | re.DOTALL)
+    pytester.makeconftest(first)
+    pytester.makepyfile("\n".join(blocks))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    args = ("-q", "-W", "error", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    result = pytester.runpytest_subprocess(*PLUGIN, *args)
+    result.assert_outcomes(passed=len(re.findall(r"^async def test_", "\n".join(blocks), re.MULTILINE)))
+
+
+async def test_what_conformance_prints(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
+    assert await conformance(Asked(emulator.generic_url, model="any")) == 0
+    (shown,) = re.findall(r"^```text\n(.*?)^```", TESTING, re.MULTILINE | re.DOTALL)
+    assert capsys.readouterr().out.endswith(shown)
 
 
 ROWS = [

@@ -26,6 +26,7 @@ FLOORS = {
     "client": 5,
     "local": 6,
     "compat": 6,
+    "testing": 6,
     "cli": 7,
     "__main__": 8,
 }
@@ -49,7 +50,8 @@ DEPENDENCIES = {
     },
     "click": {"cli/app.py", "cli/serve.py"},
     "pydantic": {"structured/answers.py", "structured/hints.py", "structured/schema.py"},  # inside functions only
-    "rich": {"cli/chat.py", "cli/doctor.py", "cli/faults.py"},
+    "pytest": {"testing/plugin.py"},
+    "rich": {"cli/chat.py", "cli/conformance.py", "cli/doctor.py", "cli/faults.py"},
 }
 
 LATE = {("types", ".net.files")}

@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import click
 from .._version import __version__
 from ..errors import InferenceError
 from .chat import chat
+from .conformance import conformance
 from .doctor import Asked, doctor
 from .faults import faults
 from .serve import serve, serve_faults
@@ -67,23 +68,51 @@ def chat_command(prompt: str | None, as_json: bool, **given: Any) -> int:
     )
 
 
+def _of_an_endpoint(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that say what endpoint is meant, and how it is to be understood."""
+    for option in reversed(
+        (
+            click.argument("url", required=False),
+            click.option("--model", metavar="NAME", help="The deployment's name."),
+            click.option(
+                "--entra",
+                is_flag=True,
+                help="Take a Microsoft Entra ID token (DefaultAzureCredential) in place of a key.",
+            ),
+            click.option(
+                "--dialect", metavar="NAME", help="Overrule what the URL says: models, openai-v1, deployment ..."
+            ),
+            click.option("--api-version", metavar="VERSION", help="Overrule the dialect's own; '' sends none."),
+            click.option("--key-header", metavar="NAME", help="Overrule the header that carries a key."),
+            click.option("--scope", metavar="SCOPE", help="Overrule the scope of tokens."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command("doctor", short_help="Say what is understood of an endpoint.")
-@click.argument("url", required=False)
-@click.option("--model", metavar="NAME", help="The deployment's name.")
+@_of_an_endpoint
 @click.option("--call", is_flag=True, help="Make one small request too, and explain what comes of it.")
-@click.option(
-    "--entra", is_flag=True, help="Take a Microsoft Entra ID token (DefaultAzureCredential) in place of a key."
-)
-@click.option("--dialect", metavar="NAME", help="Overrule what the URL says: models, openai-v1, deployment ...")
-@click.option("--api-version", metavar="VERSION", help="Overrule the dialect's own; '' sends none.")
-@click.option("--key-header", metavar="NAME", help="Overrule the header that carries a key.")
-@click.option("--scope", metavar="SCOPE", help="Overrule the scope of tokens.")
 def doctor_command(url: str | None, **given: Any) -> int:
     """Say what is understood of URL, or of the endpoint in the environment: dialect, addresses, key, token, version.
 
     Nothing is sent without --call. The exit code is 0 if all is well, 1 if there is a problem.
     """
     return _run(doctor(Asked(url, **given)))
+
+
+@cli.command("conformance", short_help="Say what a server does differently from Azure.")
+@_of_an_endpoint
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
+    """Ask the server at URL, or that of the environment, some twenty small questions, and say how it answers.
+
+    Whole answers and streams, where usage comes, [DONE], tool calls, JSON, errors, unknown parameters: each as Azure
+    does it, or how not. It costs some hundreds of tokens. The exit code is 0, or 1 if something would break this
+    client, or the server cannot be talked to.
+    """
+    return _run(conformance(Asked(url, **given), as_json=as_json))
 
 
 @cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)

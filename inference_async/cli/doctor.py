@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +33,7 @@ from ..policy.timeouts import Timeouts
 from ..types import UNSET, UnsetType
 from ..wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from, variables_of
 
-__all__ = ["Asked", "diagnosis", "doctor"]
+__all__ = ["Asked", "arguments_of", "diagnosis", "doctor", "on_the_command_line", "understood"]
 
 Sent: TypeAlias = Literal["key", "token", "nothing"]
 """What a call would be authorised with."""
@@ -67,7 +67,7 @@ async def doctor(asked: Asked) -> int:
         ConfigurationError: there is no endpoint, or none that can be understood.
     """
     console = Console(highlight=False, markup=False)
-    endpoint, settings, source = _understood(asked)
+    endpoint, settings, source = understood(asked)
     names = variables_of(os.environ if asked.url is None else {})
     sent: Sent = "token" if asked.entra or settings.token else "key" if settings.credential else "nothing"
     if settings.credential == "default":
@@ -87,18 +87,12 @@ async def doctor(asked: Asked) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to warn of, the rows say
             client = InferenceClient(
-                asked.url,
-                "default" if asked.entra else None,
-                model=asked.model,
-                dialect=_dialect(asked),
-                api_version=_version(asked),
-                key_header=asked.key_header,
-                scope=asked.scope,
+                **arguments_of(asked),
                 timeouts=Timeouts(total=30),
                 retries=0,  # a doctor tells what happened
             )
     except ConfigurationError as error:
-        problems.append(_on_the_command_line(str(error)))
+        problems.append(on_the_command_line(str(error)))
     if model is None and endpoint.dialect in ("models", "openai-v1"):
         problems.append(f"no model is named: pass --model, or set {names[2]}")
     for problem in problems:
@@ -107,6 +101,19 @@ async def doctor(asked: Asked) -> int:
         return 1 if problems else 0
     async with client:
         return await _call(client, endpoint, sent, names[1], console)
+
+
+def arguments_of(asked: Asked) -> dict[str, Any]:
+    """What a client is made of that is to do what is asked."""
+    return {
+        "endpoint": asked.url,
+        "credential": "default" if asked.entra else None,
+        "model": asked.model,
+        "dialect": _dialect(asked),
+        "api_version": _version(asked),
+        "key_header": asked.key_header,
+        "scope": asked.scope,
+    }
 
 
 async def _call(client: InferenceClient, endpoint: Endpoint, sent: Sent, key_name: str, console: Console) -> int:
@@ -121,7 +128,7 @@ async def _call(client: InferenceClient, endpoint: Endpoint, sent: Sent, key_nam
                 raise
             completion = await client.complete("ping")  # reasoning models take no such limit
     except InferenceError as error:
-        said = _on_the_command_line(str(error).replace(SEE_CAUSE, ""))
+        said = on_the_command_line(str(error).replace(SEE_CAUSE, ""))
         console.print(f"the call failed: {said}", soft_wrap=True)
         if isinstance(error, CredentialError) and error.__cause__ is not None:
             for line in str(error.__cause__).splitlines()[1:]:
@@ -203,7 +210,7 @@ _OPTIONS: Final = {
 }
 
 
-def _understood(asked: Asked) -> tuple[Endpoint, Settings, str]:
+def understood(asked: Asked) -> tuple[Endpoint, Settings, str]:
     """The endpoint, what the environment says beside it, and where it was named."""
     settings = settings_from(os.environ)
     given = asked.url or settings.endpoint
@@ -251,7 +258,7 @@ def _token_row(asked: Asked, settings: Settings, endpoint: Endpoint) -> str:
     return "would not be used; --entra takes one in place of a key" if scope else "would not be used"
 
 
-def _on_the_command_line(text: str) -> str:
+def on_the_command_line(text: str) -> str:
     """What a message advises a program, as options of this command."""
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)

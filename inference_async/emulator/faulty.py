@@ -9,10 +9,11 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Self, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,6 +27,7 @@ __all__ = ["FaultServer", "refusing"]
 _MOST_HEAD: Final = 1024 * 1024
 _NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _CLIENT_HELLO: Final = b"\x16"
+_OF_THE_CONNECTION: Final = ("connection", "content-length", "expect", "transfer-encoding")
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -47,6 +49,8 @@ class FaultServer:
     Args:
         faults: names, such as ``"bom"`` or ``"gzip+cut-in-chunk"``, or values; ``"fine"`` is the good answer, and what
             comes if there are none.
+        behind: the address of a server on this machine that answers the requests for which no fault is left, in place
+            of the last one's repeating; with it there need be none. Each such answer ends its connection.
         port: where it listens; 0 takes a free port.
         tls: speak TLS, as this context says.
         pause: seconds between the bytes or pieces of what comes slowly.
@@ -65,6 +69,7 @@ class FaultServer:
     def __init__(
         self,
         *faults: Fault | str,
+        behind: str | None = None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         pause: float = 0.2,
@@ -73,7 +78,8 @@ class FaultServer:
     ) -> None:
         self.requests: list[Asked] = []
         self.connections = 0
-        self._faults = [fault(given) if isinstance(given, str) else given for given in faults or ("fine",)]
+        self._faults = _known(faults or (() if behind else ("fine",)))
+        self._behind = behind
         self._turn = 0
         self._port = port
         self._tls = tls
@@ -159,15 +165,26 @@ class FaultServer:
         if error is not None and not isinstance(error, OSError | EOFError):  # which say that the client has gone
             raise error
 
+    def misbehave(self, *faults: Fault | str) -> None:
+        """Add faults for the requests after those that have one already; from any thread.
+
+        Raises:
+            ConfigurationError: there is no such fault.
+        """
+        self._faults[len(self._faults) :] = _known(faults)
+
     @property
-    def _next(self) -> Fault:
+    def _next(self) -> Fault | None:
+        """The fault whose turn it is; None if the server behind has the turn."""
+        if self._behind is not None and self._turn >= len(self._faults):
+            return None
         return self._faults[min(self._turn, len(self._faults) - 1)]
 
     async def _serve(self, connection: _Connection) -> None:
         first = self._next
-        if first.ahead:
+        if first is not None and first.ahead:
             await connection.send(first.ahead)
-        if first.reads == "nothing":
+        if first is not None and first.reads == "nothing":
             self._turn += 1
             await connection.end(await self._speak(connection, first, Asked(at=time.time(), target=self._target)))
             return
@@ -184,14 +201,16 @@ class FaultServer:
         try:
             asked = await connection.head()
             taken = self._next
-            self._turn += 1
-            if taken.reads == "request":
+            self._turn += taken is not None
+            if taken is None or taken.reads == "request":
                 asked = msgspec.structs.replace(asked, body=await connection.body(asked.headers))
         except (ValueError, asyncio.LimitOverrunError):
             await connection.send(_BAD_REQUEST)
             return "fin"
         asked = msgspec.structs.replace(asked, at=time.time(), target=self._target)
-        self._note(asked, taken.name)
+        self._note(asked, "is passed on" if taken is None else taken.name)
+        if taken is None:
+            return await self._passed_on(connection, asked)
         then = await self._speak(connection, taken, asked)
         return "fin" if then == "keep" and asked.headers.get("connection", "").lower() == "close" else then
 
@@ -203,6 +222,19 @@ class FaultServer:
             else:
                 await connection.send(piece)
         return answer.then
+
+    async def _passed_on(self, connection: _Connection, asked: Asked) -> End:
+        """Have the server behind answer; what it says is handed on as it comes."""
+        lines = [f"{asked.method} {asked.path} HTTP/1.1", "connection: close", f"content-length: {len(asked.body)}"]
+        lines += [f"{name}: {value}" for name, value in asked.headers.items() if name not in _OF_THE_CONNECTION]
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(self._behind).port)
+        try:
+            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + asked.body)
+            while piece := await reader.read(BIG):
+                await connection.send(piece)
+        finally:
+            writer.transport.abort()
+        return "fin"
 
     def _note(self, asked: Asked, what: str) -> None:
         self.requests.append(asked)
@@ -306,6 +338,10 @@ class _Connection(asyncio.StreamReaderProtocol):
         self._wire.abort()
         with contextlib.suppress(OSError):  # a reset that nobody takes is told to the loop, now and then
             await self._writer.wait_closed()
+
+
+def _known(faults: Sequence[Fault | str]) -> list[Fault]:
+    return [fault(given) if isinstance(given, str) else given for given in faults]
 
 
 def _settle(future: asyncio.Future[None]) -> None:

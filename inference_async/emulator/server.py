@@ -23,13 +23,59 @@ from .refusals import Refusal
 from .script import Script
 from .ways import WAYS, Operation, Way
 
-__all__ = ["Emulator"]
+__all__ = ["Addresses", "Emulator"]
 
 _MAX_REQUEST: Final = 64 * 1024 * 1024
 _NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Emulator:
+class Addresses:
+    """The endpoints of an emulator, in each dialect."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        raise NotImplementedError
+
+    @property
+    def models_url(self) -> str:
+        """Its endpoint in the Model Inference dialect; a key goes in ``api-key``."""
+        return f"{self.url}/models"
+
+    @property
+    def openai_url(self) -> str:
+        """Its endpoint in the dialect of `/openai/v1`."""
+        return f"{self.url}/openai/v1"
+
+    def deployment_url(self, name: str) -> str:
+        """The endpoint of a deployment of Azure OpenAI, whose name stands in the path; it needs a dated api-version."""
+        return f"{self.url}/openai/deployments/{quote(name, safe='')}"
+
+    @property
+    def serverless_url(self) -> str:
+        """Its endpoint as a serverless one, with one model; a key goes as a bearer."""
+        return f"{self.url}/serverless"
+
+    @property
+    def managed_url(self) -> str:
+        """Its endpoint as managed compute, with one model; a key goes as a bearer."""
+        return f"{self.url}/managed"
+
+    @property
+    def generic_url(self) -> str:
+        """Its endpoint as any server that speaks OpenAI's API; a key goes as a bearer."""
+        return f"{self.url}/v1"
+
+    @property
+    def front_url(self) -> str:
+        """Its `/openai/v1` behind an API Management front, whose key goes in ``Ocp-Apim-Subscription-Key``.
+
+        The same front has ``/apim/models`` and ``/apim/openai/deployments/NAME``.
+        """
+        return f"{self.url}/apim/openai/v1"
+
+
+class Emulator(Addresses):
     """A server on loopback that speaks every dialect of the API, each under its own address, answering from a script.
 
     ::
@@ -118,43 +164,6 @@ class Emulator:
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def models_url(self) -> str:
-        """Its endpoint in the Model Inference dialect; a key goes in ``api-key``."""
-        return f"{self.url}/models"
-
-    @property
-    def openai_url(self) -> str:
-        """Its endpoint in the dialect of `/openai/v1`."""
-        return f"{self.url}/openai/v1"
-
-    def deployment_url(self, name: str) -> str:
-        """The endpoint of a deployment of Azure OpenAI, whose name stands in the path; it needs a dated api-version."""
-        return f"{self.url}/openai/deployments/{quote(name, safe='')}"
-
-    @property
-    def serverless_url(self) -> str:
-        """Its endpoint as a serverless one, with one model; a key goes as a bearer."""
-        return f"{self.url}/serverless"
-
-    @property
-    def managed_url(self) -> str:
-        """Its endpoint as managed compute, with one model; a key goes as a bearer."""
-        return f"{self.url}/managed"
-
-    @property
-    def generic_url(self) -> str:
-        """Its endpoint as any server that speaks OpenAI's API; a key goes as a bearer."""
-        return f"{self.url}/v1"
-
-    @property
-    def front_url(self) -> str:
-        """Its `/openai/v1` behind an API Management front, whose key goes in ``Ocp-Apim-Subscription-Key``.
-
-        The same front has ``/apim/models`` and ``/apim/openai/deployments/NAME``.
-        """
-        return f"{self.url}/apim/openai/v1"
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
         text = (

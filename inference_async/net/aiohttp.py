@@ -36,10 +36,11 @@ from ..wire.request import Call, Secret
 from ..wire.response import redact, request_id_of
 from .body import Body
 from .connector import Connector, length_lie, sever
+from .detour import DETOUR
 from .faults import of_read, of_send
 from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
 from .proxies import Proxies
-from .transport import FINISH_SECONDS
+from .transport import FINISH_SECONDS, Reply
 
 __all__ = ["AiohttpReply", "AiohttpTransport"]
 
@@ -202,7 +203,7 @@ class AiohttpTransport:
         self._ssl = _checked(ssl)
         self._proxies = Proxies(proxy, trust_env=trust_env)
         self._closed = False
-        self._replies: WeakSet[AiohttpReply] = WeakSet()
+        self._replies: WeakSet[Reply] = WeakSet()
 
     def __del__(self) -> None:
         own, self._own = getattr(self, "_own", None), None
@@ -219,10 +220,19 @@ class AiohttpTransport:
         replies = list(self._replies)
         home.run(functools.partial(_abandon, session, connector, replies))
 
-    async def send(self, call: Call, *, connect_timeout: float | None) -> AiohttpReply:
+    async def send(self, call: Call, *, connect_timeout: float | None) -> Reply:
         """See `Transport.send`."""
         if self._closed:
             raise ClientClosedError("the client is closed")
+        if DETOUR.tape is not None:
+            reply = await DETOUR.tape(call, functools.partial(self._sent, connect_timeout=connect_timeout))
+            self._replies.add(reply)
+            return reply
+        return await self._sent(call, connect_timeout)
+
+    async def _sent(self, call: Call, connect_timeout: float | None) -> AiohttpReply:
+        if DETOUR.ban is not None:
+            DETOUR.ban(urlsplit(call.url).hostname or "")
         session, home = self._session()
         try:
             url = URL(call.url, encoded=True)  # as it is: deployment names hold dots and escaped slashes
@@ -411,7 +421,7 @@ def _cut(response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> N
         connection.close()  # which aiohttp leaves out if the loop is closed, and complains of
 
 
-def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list[AiohttpReply]) -> None:
+def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list[Reply]) -> None:
     """Close what nobody closed, in silence."""
     connector.cut()
     for reply in replies:

@@ -22,6 +22,7 @@ from ..wire.challenge import claims_in
 from ..wire.endpoints import Endpoint
 from ..wire.request import Secret
 from ..wire.response import excerpt
+from .detour import DETOUR
 from .threads import Threads
 
 __all__ = ["SEE_CAUSE", "Authoriser", "Credential", "authoriser"]
@@ -196,6 +197,7 @@ class _Provider(_Plain):
         self._threads = Threads(_THREADS)
 
     async def header(self) -> tuple[str, Secret]:
+        DETOUR.check_tokens_of(self._provider)
         try:
             return "authorization", _bearer(_checked(await self._threads.call(self._provider), "token"))
         except ConfigurationError:
@@ -320,6 +322,7 @@ class _Token:
             wanted["claims"] = claims
         if claims is not None or self._claims is not None:  # a service that has challenged once may do so again
             wanted["enable_cae"] = True
+        DETOUR.check_tokens_of(self._credential)
         try:
             if self._credential is None:
                 self._credential = await self._threads.call(_default_credential)  # the import takes its time

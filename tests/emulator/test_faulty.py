@@ -21,6 +21,7 @@ from inference_async.emulator import FAULTS, Asked, Fault, FaultServer, fault, r
 from inference_async.emulator.behaviour import GROUPS, spoken
 from inference_async.emulator.golden import TEXT
 from inference_async.errors import ConfigurationError
+from tests.support import RawServer
 
 PAUSE: Final = 0.0
 NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
@@ -374,6 +375,45 @@ async def test_a_port_that_is_taken() -> None:
 def test_a_fault_that_there_is_not() -> None:
     with pytest.raises(ConfigurationError, match="nearest is 'cut-in-chunk'"):
         FaultServer("cut-in-chunks")
+
+
+async def test_faults_that_are_added_while_it_runs() -> None:
+    async with FaultServer("status-503") as server:
+        server.misbehave("status-401", "fine")
+        for status in (503, 401, 200, 200):
+            async with connected(server) as raw:
+                await raw.send(WHOLE)
+                assert await raw.exactly(12) == b"HTTP/1.1 %d" % status
+        with pytest.raises(ConfigurationError, match="expected the name of a fault"):
+            server.misbehave("no-such-fault")
+
+
+async def test_a_server_behind_answers_where_no_fault_is_left() -> None:
+    async with FaultServer("status-401") as behind, FaultServer("status-503", behind=behind.url) as server:
+        for sent, status in ((WHOLE, 503), (STREAM, 401), (WHOLE, 401)):
+            async with connected(server) as raw:
+                await raw.send(sent)
+                assert await raw.exactly(12) == b"HTTP/1.1 %d" % status
+        server.misbehave("status-404")
+        async with connected(server) as raw:
+            await raw.send(WHOLE)
+            assert await raw.exactly(12) == b"HTTP/1.1 404"
+        assert len(server.requests) == 4
+        assert [request.body for request in behind.requests] == [request.body for request in server.requests[1:3]]
+        assert behind.requests[0].stream
+        assert behind.requests[0].path == "/v1/chat/completions"
+
+
+async def test_a_server_behind_that_is_cut_off_with_the_caller() -> None:
+    async with (
+        RawServer(lambda connection: connection.gone.wait()) as behind,
+        FaultServer(behind=behind.url) as server,
+        asyncio.timeout(5),
+    ):
+        async with connected(server) as raw:
+            await raw.send(WHOLE)
+            await behind.asked.wait()
+        await behind.gone.wait()
 
 
 async def test_several_at_once_over_the_socket() -> None:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from inference_async.net import body
-from inference_async.net.aiohttp import AiohttpTransport
+from inference_async.net.aiohttp import AiohttpReply, AiohttpTransport
 from inference_async.net.body import Body, adopt
 from inference_async.wire.request import Call
 from tests.support import Connection, RawServer
@@ -127,6 +127,7 @@ async def test_where_it_does_not_fit_aiohttps_own_is_read(*, fits: bool, monkeyp
     async with RawServer(answer) as server:
         transport = AiohttpTransport()
         reply = await transport.send(Call(method="GET", url=server.url, headers={}), connect_timeout=5)
+        assert isinstance(reply, AiohttpReply)
         assert isinstance(reply._content, Body) is fits
         pieces = [piece async for piece in _read(reply)]
         assert b"".join(pieces) == b"onetwothree"

@@ -15,6 +15,7 @@ import pytest
 
 from inference_async import APIConnectionError, ClientClosedError, InvalidResponseError
 from inference_async.net.aiohttp import AiohttpReply, AiohttpTransport
+from inference_async.net.transport import Reply
 from tests.net.peer import CHUNKED, OK, WHOLE, Line, Peer, call
 
 
@@ -40,7 +41,7 @@ def says(*answers: bytes) -> Any:
     return act
 
 
-async def body_of(reply: AiohttpReply) -> bytes:
+async def body_of(reply: Reply) -> bytes:
     body = b""
     while piece := await reply.read():
         body += piece
