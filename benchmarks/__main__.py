@@ -1,67 +1,101 @@
-"""`python -m benchmarks PART...`: what the client costs, beside the floor and other clients in the same run."""
+"""`python -m benchmarks PART...`: what the client costs, beside the floor and other clients in the same run.
+
+Instructions are counted where valgrind is installed, and are the same each time; CPU is measured in rounds in which the
+clients take turns. Clients that are not installed are left out: ``pip install --group bench`` brings them.
+"""
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-from collections.abc import Sequence
 
-from . import measure, pure
+from . import guard, imports, parts, report
 from .clients import CLIENTS, is_installed
-from .server import Running, running
+from .goals import Results
+from .measure import CHUNK, HAS_VALGRIND, REQUEST
 
-CHUNK = ("chunk, paced", "chunk, coalesced")
-REQUEST = ("stream of one chunk", "request")
-
-
-def count(server: Running, clients: Sequence[str], names: Sequence[str]) -> None:
-    """Instructions, and how many times the first client's."""
-    base: dict[str, int] = {}
-    print(f"{'instructions':26}" + "".join(f"{name:>28}" for name in names))
-    for client in clients:
-        found = measure.instructions(client, server, names)
-        base = base or found
-        cells = (f"{found[name]:,} {found[name] / base[name]:7.2f} x" for name in names)
-        print(f"{client:26}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
+PARTS = ("pure", "chunk", "request", "concurrent", "memory", "imports", "scale")
 
 
-def time(server: Running, clients: Sequence[str], names: Sequence[str], rounds: int) -> None:
-    """Microseconds of CPU, the clients in turn: the median, and the least and the most."""
-    taken: dict[tuple[str, str], list[float]] = {}
-    for _ in range(rounds):
-        for client in clients:
-            for name, figure in measure.microseconds(client, server, names).items():
-                taken.setdefault((client, name), []).append(figure)
-    print(f"{'CPU us':26}" + "".join(f"{name:>28}" for name in names))
-    for client in clients:
-        rows = [taken[client, name] for name in names]
-        cells = (f"{statistics.median(row):.1f} ({min(row):.1f} to {max(row):.1f})" for row in rows)
-        print(f"{client:26}" + "".join(f"{cell:>28}" for cell in cells))
+def guarded(*, write: bool) -> int:
+    """Compare instructions with the baseline, or make them the baseline; the status to exit with."""
+    if not HAS_VALGRIND:
+        print("valgrind is not installed: nothing is counted")
+        return 0
+    found = guard.measure()
+    known = guard.baseline()
+    for name, figure in found.items():
+        before = f"{figure / known[name] - 1:+8.1%}" if known and name in known else "new"
+        print(f"{name:32}{figure:>12,}{before:>12}")
+    if write:
+        guard.write(found)
+        return 0
+    if known is None:
+        print(f"the baseline knows nothing of {guard.surrounding()}; `python -m benchmarks guard --write` adds it")
+        return 0
+    complaints = [said for name, figure in found.items() if (said := guard.complaint(name, known[name], figure))]
+    print(*complaints, sep="\n")
+    return 1 if complaints else 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=("pure", "chunk", "request"))
-    parser.add_argument("--only", action="append", choices=list(CLIENTS), help="one client; may be repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="of measuring CPU; 0 to count instructions only")
+def measured(asked: list[str], clients: list[str], rounds: int) -> Results:
+    found: Results = {}
+    slopes = {**(CHUNK if "chunk" in asked else {}), **(REQUEST if "request" in asked else {})}
+    if slopes and HAS_VALGRIND:
+        found["instructions"] = parts.counts(clients, slopes)
+    if slopes and rounds:
+        found["microseconds"] = parts.times(clients, rounds, slopes)
+    if "concurrent" in asked:
+        found["crowd"] = parts.crowds(clients, max(1, rounds // 2))
+    if "memory" in asked:
+        found["memory"] = parts.memory(clients, max(1, rounds // 2))
+    if "imports" in asked:
+        found["imports"] = imports.measure(max(1, 2 * rounds))
+    if "scale" in asked:
+        found["scale"] = parts.scale()
+    if "pure" in asked:
+        found["pure"] = parts.pure(rounds)
+    return found
+
+
+def merged(old: Results, new: Results) -> Results:
+    """The new results, and of the old what was not measured anew."""
+    both = {**old, **new}
+    for part in ("instructions", "microseconds"):
+        if part in old and part in new:
+            clients = [name for name in CLIENTS if name in old[part] or name in new[part]]
+            both[part] = {name: {**old[part].get(name, {}), **new[part].get(name, {})} for name in clients}
+    return both
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the client costs.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}, or guard, or report; all")
+    parser.add_argument("--only", action="append", choices=list(CLIENTS), help="this client; may be repeated")
+    parser.add_argument("--rounds", type=int, default=5, help="of what is timed; 0 to count instructions only")
+    parser.add_argument("--write", action="store_true", help="into benchmarks/results and the docs; or the baseline")
     given = parser.parse_args()
-    clients = [name for name in given.only or CLIENTS if is_installed(name)]
-    for name in set(given.only or CLIENTS) - set(clients):
-        print(f"{name} is not installed, and left out")
-    if not measure.HAS_VALGRIND:
+    if given.parts == ["guard"]:
+        return guarded(write=given.write)
+    if given.parts == ["report"]:
+        report.write(report.load())
+        return 0
+    if unknown := set(given.parts) - {*PARTS}:
+        parser.error(f"got {', '.join(sorted(unknown))}, expected guard, or report, or some of {', '.join(PARTS)}")
+    asked = given.only or list(CLIENTS)
+    clients = [name for name in asked if is_installed(name)]
+    for name in asked:
+        if name not in clients:
+            print(f"{name} is not installed, and left out")
+    if not HAS_VALGRIND:
         print("valgrind is not installed: no instructions are counted")
-    if "pure" in given.parts:
-        pure.main()
-    names = (*CHUNK * ("chunk" in given.parts), *REQUEST * ("request" in given.parts))
-    if names:
-        with running() as server:
-            if measure.HAS_VALGRIND:
-                count(server, clients, names)
-            if given.rounds:
-                time(server, clients, names, given.rounds)
-    sys.stdout.flush()
+    found = measured(given.parts or list(PARTS), clients, given.rounds)
+    for table in report.tables(found):
+        print(f"\n{table.title}\n\n{table}")
+    if given.write:
+        report.write({"machine": report.machine(), **merged(report.load(), found)})
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,8 @@
 """The clients that are compared, each as the program would use it that wants an answer's text.
 
-A client reads streams, and asks for whole answers; the model says which the server shall give. The first two are
-floors: what aiohttp costs alone. Each is at its defaults, time limits included, but for the floors, which have none.
+A client reads streams, and asks for whole answers; the model says which the server shall give. The first is the floor:
+what aiohttp costs alone, without a limit on time. The others are at their defaults, time limits included, but for
+bounds on the number of connections that would keep a thousand streams from being open at once.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ async def naive(url: str, decode: Callable[[bytes], Any] | None = None) -> Async
 
     url += "/chat/completions"
     loads: Callable[[bytes], Any] = decode or json.loads
-    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+    connector = aiohttp.TCPConnector(limit=0)  # or the 101st stream of a crowd would wait for the first to end
+    async with aiohttp.ClientSession(connector=connector, headers={"authorization": f"Bearer {KEY}"}) as session:
 
         async def stream(model: str, arrived: Arrived) -> None:
             async with session.post(url, json=body_of(model, stream=True)) as response:
@@ -95,7 +97,8 @@ async def httpx_sse(url: str) -> AsyncIterator[Calls]:
     from httpx_sse import aconnect_sse
 
     url += "/chat/completions"
-    async with httpx.AsyncClient(headers={"authorization": f"Bearer {KEY}"}, timeout=60) as client:
+    options: Any = {"timeout": 60, "limits": httpx.Limits(max_connections=None)}
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {KEY}"}, **options) as client:
 
         async def stream(model: str, arrived: Arrived) -> None:
             async with aconnect_sse(client, "POST", url, json=body_of(model, stream=True)) as source:
@@ -113,10 +116,13 @@ async def httpx_sse(url: str) -> AsyncIterator[Calls]:
 
 @asynccontextmanager
 async def azure(url: str) -> AsyncIterator[Calls]:
+    import aiohttp
     from azure.ai.inference.aio import ChatCompletionsClient
     from azure.core.credentials import AzureKeyCredential
+    from azure.core.pipeline.transport import AioHttpTransport
 
-    async with ChatCompletionsClient(url, AzureKeyCredential(KEY)) as client:
+    transport = AioHttpTransport(session=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+    async with ChatCompletionsClient(url, AzureKeyCredential(KEY), transport=transport) as client:
 
         async def stream(model: str, arrived: Arrived) -> None:
             chunks: Any = await client.complete(messages=[MESSAGE], model=model, stream=True)

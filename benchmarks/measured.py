@@ -1,35 +1,24 @@
 """The process that is measured: one client, and the tasks it is given.
 
 ``python -m benchmarks.measured CLIENT URL PIPE TASK...`` prints the seconds of CPU and of the clock that each task took
-as JSON. A task is ``stream:MODEL:TIMES`` or ``request:MODEL:TIMES``. Each kind is done once before, and its answer
-looked at; what exists by then is set aside, for else a full pass of the garbage collector, which goes through all that
-start-up left, would fall into some tasks and not into others.
+as JSON. A task is ``stream:MODEL:TIMES``, ``request:MODEL:TIMES``, or ``acknowledge:MODEL:TIMES``, which is what the
+program itself does for each chunk of such a stream, and no doing of the client. Each kind of stream and of request is
+done once before, and its answer looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
-import resource
 import sys
 import time
 
 from .clients import CLIENTS, FLOOR, Arrived, Calls
+from .marks import cpu_seconds, mark, settle
 from .server import ACK, WORDS, text_of
 
 WARM_UP = 4  # chunks
-
-
-def mark() -> None:
-    """Enter a function of libc that nothing else enters: callgrind is told to begin a new part of its count there."""
-    os.getsid(0)
-
-
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def acknowledging(pipe: int) -> Arrived:
@@ -67,18 +56,21 @@ async def measure(name: str, url: str, pipe: int, tasks: list[str]) -> list[tupl
     async with CLIENTS[name].open(url) as calls:
         for kind in dict.fromkeys(task.split(":")[1].partition("-")[0] for task in tasks):
             await warm_up(calls, kind, acknowledge, is_floor=name == FLOOR)
-        gc.collect()
-        gc.freeze()
-        gc.collect()
+        settle()
         for task in tasks:
             what, model, times = task.split(":")
             arrived = acknowledge if model.startswith("paced") else ignored
             mark()
             cpu, clock = cpu_seconds(), time.perf_counter()
             for _ in range(int(times)):
-                await (calls.request(model) if what == "request" else calls.stream(model, arrived))
+                if what == "request":
+                    await calls.request(model)
+                elif what == "stream":
+                    await calls.stream(model, arrived)
+                else:
+                    arrived("")
             taken.append((cpu_seconds() - cpu, time.perf_counter() - clock))
-        mark()
+            mark()
     return taken
 
 

@@ -177,15 +177,14 @@ def running() -> Iterator[Running]:
     """A server in a process of its own, until the block is left."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "benchmarks.server", str(read)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[read])
-    os.close(read)
-    try:
-        assert server.stdout is not None
-        yield Running(f"http://127.0.0.1:{server.stdout.readline().strip()}/v1", write)
-    finally:
-        server.terminate()
-        server.wait()
-        os.close(write)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[read]) as server:
+        os.close(read)
+        try:
+            assert server.stdout is not None
+            yield Running(f"http://127.0.0.1:{server.stdout.readline().strip()}/v1", write)
+        finally:
+            server.terminate()
+            os.close(write)
 
 
 if __name__ == "__main__":
