@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from . import guard, imports, parts, report
 from .clients import CLIENTS, is_installed
@@ -38,34 +40,30 @@ def guarded(*, write: bool) -> int:
     return 1 if complaints else 0
 
 
-def measured(asked: list[str], clients: list[str], rounds: int) -> Results:
-    found: Results = {}
+def measured(asked: list[str], clients: list[str], rounds: int) -> Iterator[Results]:
+    """The results of each part, as soon as they are there."""
     slopes = {**(CHUNK if "chunk" in asked else {}), **(REQUEST if "request" in asked else {})}
     if slopes and HAS_VALGRIND:
-        found["instructions"] = parts.counts(clients, slopes)
+        yield {"instructions": parts.counts(clients, slopes)}
     if slopes and rounds:
-        found["microseconds"] = parts.times(clients, rounds, slopes)
+        yield {"microseconds": parts.times(clients, rounds, slopes)}
     if "concurrent" in asked:
-        found["crowd"] = parts.crowds(clients, max(1, rounds // 2))
+        yield {"crowd": parts.crowds(clients, max(1, rounds // 2))}
     if "memory" in asked:
-        found["memory"] = parts.memory(clients, max(1, rounds // 2))
+        yield {"memory": parts.memory(clients, max(1, rounds // 2))}
     if "imports" in asked:
-        found["imports"] = imports.measure(max(1, 2 * rounds))
+        yield {"imports": imports.measure(max(1, 2 * rounds))}
     if "scale" in asked:
-        found["scale"] = parts.scale()
+        yield {"scale": parts.scale()}
     if "pure" in asked:
-        found["pure"] = parts.pure(rounds)
-    return found
+        yield {"pure": parts.pure(rounds)}
 
 
-def merged(old: Results, new: Results) -> Results:
+def merged(old: Any, new: Any) -> Any:
     """The new results, and of the old what was not measured anew."""
-    both = {**old, **new}
-    for part in ("instructions", "microseconds"):
-        if part in old and part in new:
-            clients = [name for name in CLIENTS if name in old[part] or name in new[part]]
-            both[part] = {name: {**old[part].get(name, {}), **new[part].get(name, {})} for name in clients}
-    return both
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {key: merged(old.get(key), new[key]) if key in new else old[key] for key in {**old, **new}}
 
 
 def main() -> int:
@@ -89,11 +87,14 @@ def main() -> int:
             print(f"{name} is not installed, and left out")
     if not HAS_VALGRIND:
         print("valgrind is not installed: no instructions are counted")
-    found = measured(given.parts or list(PARTS), clients, given.rounds)
-    for table in report.tables(found):
-        print(f"\n{table.title}\n\n{table}")
-    if given.write:
-        report.write({"machine": report.machine(), **merged(report.load(), found)})
+    found: Results = {}
+    for part in measured(given.parts or list(PARTS), clients, given.rounds):
+        found |= part
+        for table in report.tables(part):
+            print(f"\n{table.title}\n\n{table}", flush=True)
+        if given.write:
+            report.write(merged(report.load(), {"machine": report.machine(), **part}))
+    print(f"\n{report.goals_table(found)}")
     return 0
 
 

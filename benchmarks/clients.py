@@ -121,7 +121,13 @@ async def azure(url: str) -> AsyncIterator[Calls]:
     from azure.core.credentials import AzureKeyCredential
     from azure.core.pipeline.transport import AioHttpTransport
 
-    transport = AioHttpTransport(session=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+    session = aiohttp.ClientSession(  # as the transport would make it, but for the bound
+        connector=aiohttp.TCPConnector(limit=0),
+        trust_env=True,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+    transport = AioHttpTransport(session=session)
     async with ChatCompletionsClient(url, AzureKeyCredential(KEY), transport=transport) as client:
 
         async def stream(model: str, arrived: Arrived) -> None:

@@ -11,7 +11,6 @@ import gc
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from array import array
@@ -19,10 +18,12 @@ from typing import Any
 
 from .clients import CLIENTS, FLOOR
 from .marks import cpu_seconds
+from .measure import run_json
 from .scale import raise_limit, rss
 from .server import GO, STAMP, Running
 
 WARM_UP = 20
+WAVE = 50  # streams that are opened at once
 STAMPS = re.compile(rb'"content": "(\d{%d})' % STAMP)
 
 Figures = dict[str, float]
@@ -73,24 +74,20 @@ async def measure(name: str, url: str, pipe: int, streams: int, chunks: int, sec
         for _ in range(WARM_UP):
             await calls.stream("coalesced-5", lambda text: None)
         gc.collect()
-        opening, all_open = Arrivals(streams, reads_bytes=name == FLOOR), asyncio.Event()
+        opening = Arrivals(streams, reads_bytes=name == FLOOR)
         arrivals = Arrivals(streams * chunks, reads_bytes=name == FLOOR)
-
-        def opened(text: Any) -> None:
-            opening.arrived(text)
-            if opening.count == streams:
-                all_open.set()
-
-        arrived = opened
+        arrived = opening.arrived
 
         async def read() -> None:
             await calls.stream(model, lambda text: arrived(text))
 
         memory, cpu, clock = rss(), cpu_seconds(), time.monotonic()
-        tasks = [asyncio.create_task(read()) for _ in range(streams)]
-        waiting = asyncio.create_task(all_open.wait())
-        await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)  # a stream may fail
-        assert waiting.done(), next(task.exception() for task in tasks if task.done())
+        tasks: list[asyncio.Task[None]] = []
+        while len(tasks) < streams:  # at once, some clients' own limits on connecting would strike
+            tasks += [asyncio.create_task(read()) for _ in range(min(WAVE, streams - len(tasks)))]
+            while opening.count < len(tasks):
+                assert not any(task.done() for task in tasks), next(task.exception() for task in tasks if task.done())
+                await asyncio.sleep(0.01)
         open_seconds = time.monotonic() - clock
         await asyncio.sleep(0.5)
         held = rss()
@@ -109,11 +106,10 @@ async def measure(name: str, url: str, pipe: int, streams: int, chunks: int, sec
 
 
 def figures(client: str, server: Running, streams: int, chunks: int, seconds: float) -> Figures:
-    """The same in a process of its own; of a client that fails, what it said last."""
+    """The same in a process of its own."""
     shape = [str(streams), str(chunks), str(seconds)]
     command = [sys.executable, "-m", "benchmarks.crowd", client, server.url, str(server.pipe), *shape]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, pass_fds=[server.pipe], check=True)
-    found: Figures = json.loads(ended.stdout.splitlines()[-1])
+    found: Figures = run_json(command, pipe=server.pipe)
     return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .server import Running
+from .server import ROOT, Running
 
 HAS_VALGRIND = shutil.which("valgrind") is not None
 
@@ -71,7 +71,7 @@ def run(command: Sequence[str], *, pipe: int | None = None) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": "0", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     fds = [] if pipe is None else [pipe]
     ended = subprocess.run(
-        command, capture_output=True, text=True, env=environment, pass_fds=fds, stdin=subprocess.DEVNULL, check=False
+        command, capture_output=True, text=True, env=environment, pass_fds=fds, cwd=ROOT, check=False
     )
     if ended.returncode:
         sys.stderr.write(ended.stderr[-2000:])

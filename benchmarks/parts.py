@@ -48,11 +48,20 @@ def spread(figures: Sequence[float]) -> list[float]:
 
 
 def in_turn(clients: Sequence[str], rounds: int, work: Callable[[str], dict[str, float]]) -> Found:
-    """Do it with each client, and with each again, so that what else the machine does strikes all alike."""
+    """Do it with each client, and with each again, so that what else the machine does strikes all alike.
+
+    A client that fails is left out from then on.
+    """
     taken: dict[str, dict[str, list[float]]] = {client: {} for client in clients}
     for _ in range(rounds):
-        for client in clients:
-            for name, figure in work(client).items():
+        for client in list(taken):
+            try:
+                found = work(client)
+            except subprocess.CalledProcessError as error:
+                print(f"{client} failed, and is left out: {error}")
+                del taken[client]
+                continue
+            for name, figure in found.items():
                 taken[client].setdefault(name, []).append(figure)
     return {client: {name: spread(figures) for name, figures in measures.items()} for client, measures in taken.items()}
 
@@ -119,12 +128,13 @@ def pure(rounds: int) -> Found:
             if name in sizes or name.startswith("dripped"):
                 found["MB/s"][label] = spread([count * sizes.get(name, 1) / each / 1e6 for each in seconds])
     if HAS_VALGRIND:
-        counts = [*((name, 200, 1000) for name in streams), *((name, 20, 100) for name in answers)]
-        both = [(name, *counts) for name, slopes in GROWTH.items() for counts in slopes]
-        figures = measure.pure_instructions([*counts, *both])
-        found["instructions"] = {name: figure for (name, *_), figure in zip(counts, figures, strict=False)}
-        grown = figures[len(counts) :]
+        small = [(name, 200, 1000) for name in (*streams, "single, data only")]
+        small += [(name, 20, 100) for name in answers]
+        both = [(name, *pieces) for name, pairs in GROWTH.items() for pieces in pairs]
+        figures = measure.pure_instructions([*small, *both])
+        found["instructions"] = {name: figure for (name, *_), figure in zip(small, figures, strict=False)}
+        grown = figures[len(small) :]
         found["growth"] = {
-            name: large / small for name, small, large in zip(GROWTH, grown[::2], grown[1::2], strict=True)
+            name: large / little for name, little, large in zip(GROWTH, grown[::2], grown[1::2], strict=True)
         }
     return found

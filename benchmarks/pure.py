@@ -157,6 +157,7 @@ STAGES = ("split", "sse", "chunks", "accumulate", "all")
 DRIPS = {"64 KiB": READ, "1 KiB": 1024, "1 byte": 1}
 JOBS: dict[str, Job] = {
     **{f"{stage}, {name}": job for name, shape in SHAPES.items() for stage, job in stream_jobs(shape).items()},
+    "single, data only": lambda events: partial(folded, [SHAPES["data only"].encode()] * events),  # one a read
     **{f"dripped, {name}": dripped(size) for name, size in DRIPS.items()},
     **{f"decode, {name}": repeated(partial(read, body)) for name, body in ANSWERS.items()},
     "encode, a request": repeated(partial(encode, REQUEST)),

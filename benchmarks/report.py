@@ -6,12 +6,12 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .clients import FLOOR, OURS
+from .clients import CLIENTS, FLOOR, OURS
 from .goals import Results, verdicts
 from .pure import SHAPES, STAGES
 
@@ -82,6 +82,9 @@ def tables(results: Results) -> Iterator[Table]:
         yield Table(
             "KiB of an open, idle stream, by their number", *_by_client(memory, lambda _, figure: middle(figure))
         )
+    single = results.get("pure", {}).get("instructions", {}).get("single, data only")
+    if single and counts and "chunk, paced" in counts.get(OURS, {}) and FLOOR in counts:
+        yield _where_table(counts, single)
     if scale := results.get("scale"):
         yield _scale_table(scale)
     if imports := results.get("imports"):
@@ -110,11 +113,23 @@ def _times(counts: dict[str, dict[str, int]], name: str, figure: int) -> str:
     return f"{figure:,}" + (f" ({figure / floor[name]:.2f} x)" if floor else "")
 
 
-def _by_client(found: dict[str, dict[str, Any]], cell: Any) -> tuple[list[str], list[list[str]]]:
-    columns = list(next(iter(found.values())))
-    return ["client", *columns], [
-        [client, *(cell(name, figures[name]) for name in columns)] for client, figures in found.items()
+def _by_client(found: dict[str, Any], cell: Callable[[str, Any], str]) -> tuple[list[str], list[list[str]]]:
+    clients = [client for client in CLIENTS if client in found]
+    columns = list(found[clients[0]])
+    rows = [[client, *(cell(name, found[client][name]) for name in columns)] for client in clients]
+    return ["client", *columns], rows
+
+
+def _where_table(counts: dict[str, Any], single: float) -> Table:
+    """A paced chunk taken apart: aiohttp alone, the pure rooms alone, and what is left of the whole."""
+    whole, floor = counts[OURS]["chunk, paced"], counts[FLOOR]["chunk, paced"]
+    rows = [
+        ["aiohttp and the event loop: `select`, `recv`, the parser, the reader, waking the task", f"{floor:,}"],
+        ["bytes to an event, to a chunk, to what the final message is made of", f"{single:,.0f}"],
+        ["the step of the iteration, the limits on time, the chunk's text", f"{whole - floor - single:,.0f}"],
+        ["all of it", f"{whole:,}"],
     ]
+    return Table("Where a paced chunk goes", ["piece", "instructions"], rows)
 
 
 def _scale_table(scale: dict[str, Any]) -> Table:
@@ -158,7 +173,7 @@ def _pure_tables(pure: dict[str, Any]) -> Iterator[Table]:
         yield Table(
             "MB/s of events", ["what", "MB/s"], [[name, middle(figures, 0)] for name, figures in pure["MB/s"].items()]
         )
-        others = [name for name in us if name.startswith(("decode", "encode")) or "del" in name or "34" in name]
+        others = [name for name in us if name.partition(", ")[0] not in {*STAGES, "dripped"}]
         yield Table(
             "Microseconds of CPU of whole answers, of a request, and per delta of a long answer",
             ["what", "us"],
@@ -216,7 +231,9 @@ def chart(counts: dict[str, dict[str, int]], path: Path) -> None:
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "", "font.family": "sans-serif", "font.size": 9})
+    mpl.rcParams.update(
+        {"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.family": "sans-serif", "font.size": 9}
+    )
     measures = [name for name in CHARTED if name in next(iter(counts.values()))]
     figure, panels = plt.subplots(1, len(measures), figsize=(3 * len(measures) + 1, 2.9), sharey=True, squeeze=False)
     order = sorted(counts, key=lambda client: counts[client][measures[0]], reverse=True)

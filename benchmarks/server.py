@@ -25,12 +25,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 TEXTS = (" world", " peace")  # in turn: one client takes a stream that repeats itself for a fault
 WORDS = "It is often said that there are about seven thousand languages, a few hundred of them with many speakers. " * 4
 STAMP = 17  # digits of a time in nanoseconds
+ROOT = Path(__file__).parent.parent
 ACK = b"."
 GO = b"g"
 
@@ -177,7 +179,7 @@ def running() -> Iterator[Running]:
     """A server in a process of its own, until the block is left."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "benchmarks.server", str(read)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[read]) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[read], cwd=ROOT) as server:
         os.close(read)
         try:
             assert server.stdout is not None
