@@ -86,7 +86,9 @@ GOALS = [
         20,
         "{:.1f} KiB",
     ),
-    Goal("`import inference_async`", "<= 25 ms", lambda results: results["imports"][FACE]["ms"][0], 25, "{:.1f} ms"),
+    Goal(
+        "`import inference_async`", "<= 25 ms", lambda results: results["imports"][FACE]["CPU ms"][0], 25, "{:.1f} ms"
+    ),
     Goal(
         "import, and a client made",
         "<= 1.15 x `import aiohttp, msgspec, anyio`",

@@ -59,8 +59,9 @@ def _processor() -> str:
 
 
 def middle(figures: Sequence[float], digits: int = 1) -> str:
-    """The median, and the least and the most."""
-    return "{:,.{d}f} ({:,.{d}f} to {:,.{d}f})".format(*figures, d=digits)
+    """The median, and the least and the most where they differ."""
+    median, least, most = (f"{figure:,.{digits}f}" for figure in figures)
+    return median if least == most else f"{median} ({least} to {most})"
 
 
 def tables(results: Results) -> Iterator[Table]:
