@@ -97,6 +97,13 @@ def audit(session: nox.Session) -> None:
     session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "--requirement", LOCK, *session.posargs)
 
 
+@nox.session(python="3.11")
+def bench(session: nox.Session) -> None:
+    """What the client costs, beside other clients in the same run; `nox -s bench -- chunk` for one part of it."""
+    _install(session, "bench")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["--write"]))
+
+
 @nox.session
 def scale(session: nox.Session) -> None:
     """Ten thousand streams at once: none lost, and what each of them costs."""

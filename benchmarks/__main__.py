@@ -1,92 +1,102 @@
-"""`python -m benchmarks`: the pure rooms, by the shape of what they are fed.
+"""`python -m benchmarks PART...`: what the client costs, beside the floor and other clients in the same run.
 
-Each row feeds the same stream in 64 KiB reads, as a busy connection brings it, five times; the median counts. The floor
-is what cannot be avoided: cutting the bytes at blank lines, and no more.
+Instructions are counted where valgrind is installed, and are the same each time; CPU is measured in rounds in which the
+clients take turns. Clients that are not installed are left out: ``pip install --group bench`` brings them.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-import time
-from collections.abc import Callable, Iterator
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any
 
-from inference_async.wire.accumulate import Accumulator
-from inference_async.wire.chunks import ChunkDecoder
-from inference_async.wire.sse import EventDecoder
+from . import guard, imports, parts, report
+from .clients import CLIENTS, is_installed
+from .goals import Results
+from .measure import CHUNK, HAS_VALGRIND, REQUEST
 
-EVENTS = 20_000
-READ = 64 * 1024
-
-
-def chunk(delta: dict[str, object], **more: object) -> str:
-    choice = {"index": 0, "delta": delta, "finish_reason": None}
-    head = {"id": "chatcmpl-0123456789abcdef0123456789", "object": "chat.completion.chunk", "created": 1718726371}
-    return json.dumps(head | {"model": "mistral-large-2407", "choices": [choice], **more}, ensure_ascii=False)
+PARTS = ("pure", "chunk", "request", "concurrent", "memory", "imports", "scale")
 
 
-def call(piece: str) -> dict[str, object]:
-    return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+def guarded(*, write: bool) -> int:
+    """Compare instructions with the baseline, or make them the baseline; the status to exit with."""
+    if not HAS_VALGRIND:
+        print("valgrind is not installed: nothing is counted")
+        return 0
+    found = guard.measure()
+    known = guard.baseline()
+    for name, figure in found.items():
+        before = f"{figure / known[name] - 1:+8.1%}" if known and name in known else "new"
+        print(f"{name:32}{figure:>12,}{before:>12}")
+    if write:
+        guard.write(found)
+        return 0
+    if known is None:
+        print(f"the baseline knows nothing of {guard.surrounding()}; `python -m benchmarks guard --write` adds it")
+        return 0
+    complaints = [said for name, figure in found.items() if (said := guard.complaint(name, known[name], figure))]
+    print(*complaints, sep="\n")
+    return 1 if complaints else 0
 
 
-SHAPES: dict[str, str] = {
-    "data only": f"data: {chunk({'content': ' world'})}\n\n",
-    "CRLF": f"data: {chunk({'content': ' world'})}\r\n\r\n",
-    "keep-alives": f": ping\n\ndata: {chunk({'content': ' world'})}\n\n",
-    "named events with ids": f"id: 7\nevent: message\ndata: {chunk({'content': ' world'})}\n\n",
-    "multi-byte": f"data: {chunk({'content': ' 世界🙂'})}\n\n",
-    "tool arguments": f"data: {chunk(call('Miam'))}\n\n",
-    "unknown fields": f"data: {chunk({'content': ' world'}, provider='x', timings={'n': 1})}\n\n",
-}
+def measured(asked: list[str], clients: list[str], rounds: int) -> Iterator[Results]:
+    """The results of each part, as soon as they are there."""
+    slopes = {**(CHUNK if "chunk" in asked else {}), **(REQUEST if "request" in asked else {})}
+    if slopes and HAS_VALGRIND:
+        yield {"instructions": parts.counts(clients, slopes)}
+    if slopes and rounds:
+        yield {"microseconds": parts.times(clients, rounds, slopes)}
+    if "concurrent" in asked:
+        yield {"crowd": parts.crowds(clients, max(1, rounds // 2))}
+    if "memory" in asked:
+        yield {"memory": parts.memory(clients, max(1, rounds // 2))}
+    if "imports" in asked:
+        yield {"imports": imports.measure(max(1, 2 * rounds))}
+    if "scale" in asked:
+        yield {"scale": parts.scale()}
+    if "pure" in asked:
+        yield {"pure": parts.pure(rounds)}
 
 
-def reads(shape: str) -> list[bytes]:
-    data = shape.encode() * EVENTS
-    return [data[at : at + READ] for at in range(0, len(data), READ)]
+def merged(old: Any, new: Any) -> Any:
+    """The new results, and of the old what was not measured anew."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {key: merged(old.get(key), new[key]) if key in new else old[key] for key in {**old, **new}}
 
 
-def split(pieces: list[bytes]) -> Iterator[object]:
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\r\n\r\n" if b"\r" in piece else b"\n\n")
-        yield whole
-
-
-def decode(pieces: list[bytes]) -> Iterator[object]:
-    events = EventDecoder()
-    for piece in pieces:
-        yield events.feed(piece)
-
-
-def fold(pieces: list[bytes]) -> Iterator[object]:
-    events, chunks, accumulator = EventDecoder(), ChunkDecoder(), Accumulator()
-    for piece in pieces:
-        for item in chunks.decode(events.feed(piece)):
-            accumulator.add(item)  # type: ignore[arg-type]  # these streams hold chunks only
-    yield accumulator.completion
-
-
-def seconds(work: Callable[[list[bytes]], Iterator[object]], pieces: list[bytes]) -> float:
-    taken = []
-    for _ in range(5):
-        started = time.perf_counter()
-        for _ in work(pieces):
-            pass
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
-
-
-def main() -> None:
-    print(f"{'shape':24}{'split':>12}{'sse':>12}{'ratio':>8}{'sse + chunks + fold':>22}{'per chunk':>12}")
-    for name, shape in SHAPES.items():
-        pieces = reads(shape)
-        mib = sum(map(len, pieces)) / 1e6
-        floor, sse, whole = (seconds(work, pieces) for work in (split, decode, fold))
-        print(
-            f"{name:24}{mib / floor:7.0f} MB/s{mib / sse:7.0f} MB/s{sse / floor:8.2f}"
-            f"{mib / whole:17.0f} MB/s{whole / EVENTS * 1e6:9.2f} us"
-        )
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the client costs.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}, or guard, or report; all")
+    parser.add_argument("--only", action="append", choices=list(CLIENTS), help="this client; may be repeated")
+    parser.add_argument("--rounds", type=int, default=5, help="of what is timed; 0 to count instructions only")
+    parser.add_argument("--write", action="store_true", help="into benchmarks/results and the docs; or the baseline")
+    given = parser.parse_args()
+    if given.parts == ["guard"]:
+        return guarded(write=given.write)
+    if given.parts == ["report"]:
+        report.write(report.load())
+        return 0
+    if unknown := set(given.parts) - {*PARTS}:
+        parser.error(f"got {', '.join(sorted(unknown))}, expected guard, or report, or some of {', '.join(PARTS)}")
+    asked = given.only or list(CLIENTS)
+    clients = [name for name in asked if is_installed(name)]
+    for name in asked:
+        if name not in clients:
+            print(f"{name} is not installed, and left out")
+    if not HAS_VALGRIND:
+        print("valgrind is not installed: no instructions are counted")
+    found: Results = {}
+    for part in measured(given.parts or list(PARTS), clients, given.rounds):
+        found |= part
+        for table in report.tables(part):
+            print(f"\n{table.title}\n\n{table}", flush=True)
+        if given.write:
+            report.write(merged(report.load(), {"machine": report.machine(), **part}))
+    print(f"\n{report.goals_table(found)}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
