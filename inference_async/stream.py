@@ -284,7 +284,8 @@ class ChatStream:
             self._check_loop()
         try:
             exchange = self._exchange or await self._open()
-            self._begin_wait()
+            trip = self._trip
+            self._begin_wait(trip)
             data = await exchange.reply.read()
             is_events = self._is_events or await self._sniff(exchange, data)
             if not self._accumulator.chunks and len(self._head) < _HEAD_BYTES:
@@ -293,7 +294,7 @@ class ChatStream:
             items: list[Item] = []
             if is_events:
                 items = self._feed(data) if self._unread < LARGE else await self._fed_beside(data)
-            self._trip.until = None
+            trip.until = None
             if self._error is not None:  # closed by another task in the very step in which the bytes came
                 raise self._error
             if items:
@@ -303,16 +304,14 @@ class ChatStream:
         except BaseException as error:
             self._fail(error)
 
-    def _begin_wait(self) -> None:
+    def _begin_wait(self, trip: Trip) -> None:
         """Set the limit on a wait for the network."""
-        trip = self._trip
         clock = trip.clock
         now = trip.loop.time()
         if self._progress:
             self._progress = False
             clock.wait_for("between_tokens", now=now)
-        left = clock.left(now=now)
-        if left is not None and left <= 0:
+        if now >= clock.ends:
             raise trip.late()  # a read that need not wait, for the consumer was slow, would not tell
         trip.watch(clock.until)
 

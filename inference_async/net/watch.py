@@ -82,24 +82,21 @@ class Watch:
         guard: the timer.
 
     Attributes:
+        loop: the event loop of the call.
         until: the moment the current wait ends; None if it may last, or if there is none.
         struck: whether a wait inside of the context was ended.
     """
 
-    __slots__ = ("_cancelling", "_guard", "_task", "struck", "until")
+    __slots__ = ("_cancelling", "_guard", "_task", "loop", "struck", "until")
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
+        self.loop = guard.loop
         self.until: float | None = None
         self.struck = False
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         guard.watches.add(self)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the call."""
-        return self._guard.loop
 
     def watch(self, until: float | None) -> None:
         """Another wait begins, or the end of this one moves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -57,27 +58,30 @@ class Deadlines:
         started: the moment the call began.
         until: the moment the current wait ends; None if it may last.
         phase: which limit that moment comes from.
+        ends: the moment the total ends; infinity if it is off.
     """
 
-    __slots__ = ("_timeouts", "_total", "phase", "started", "until")
+    __slots__ = ("_timeouts", "ends", "phase", "started", "until")
 
     def __init__(self, timeouts: Timeouts, *, now: float) -> None:
         self.started = now
         self._timeouts = timeouts
-        self._total = None if timeouts.total is None else now + timeouts.total
+        self.ends = math.inf if timeouts.total is None else now + timeouts.total
         self.phase: Wait = "total"
-        self.until = self._total
+        self.until = None if timeouts.total is None else self.ends
 
     def wait_for(self, phase: Wait, *, now: float) -> None:
         """Begin a wait at this moment; the total still counts if it ends sooner."""
-        seconds = None if phase == "total" else getattr(self._timeouts, phase)
-        self.phase, self.until = "total", self._total
-        if seconds is not None and (self._total is None or now + seconds < self._total):
+        seconds: float | None = None if phase == "total" else getattr(self._timeouts, phase)
+        ends = self.ends
+        if seconds is not None and now + seconds < ends:
             self.phase, self.until = phase, now + seconds
+        else:
+            self.phase, self.until = "total", None if ends == math.inf else ends
 
     def left(self, *, now: float) -> float | None:
         """Seconds until the end of the total; None if it is off."""
-        return None if self._total is None else self._total - now
+        return None if self.ends == math.inf else self.ends - now
 
     def error(self, *, now: float) -> APITimeoutError:
         """The error of the current wait."""

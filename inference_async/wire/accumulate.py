@@ -229,10 +229,24 @@ class _ChoiceState:
                 self._calls = _Calls(self._max_calls)
             for call in delta.tool_calls:
                 self.grown += self._calls.add(call)
-        if choice.finish_reason not in NO_REASON:
+        reason = choice.finish_reason
+        if reason is not None and reason not in NO_REASON:
             progress = True
-            self.finish_reason = choice.finish_reason
-        if self._add_rare(choice, delta):
+            self.finish_reason = reason
+        if (
+            delta.reasoning_content
+            or delta.raw_reasoning
+            or delta.refusal
+            or delta.audio
+            or delta.function_call
+            or delta.name
+            or delta.annotations
+            or delta.unknown_fields
+            or choice.logprobs
+            or choice.content_filter_results
+            or choice.content_filter_offsets
+            or choice.unknown_fields
+        ) and self._add_rare(choice, delta):
             progress = True
         return progress
 

@@ -70,6 +70,7 @@ class EventDecoder:
         "_data",
         "_event",
         "_failed",
+        "_fresh",
         "_id",
         "_line",
         "_max",
@@ -92,6 +93,7 @@ class EventDecoder:
         self._skip_lf = False  # the last feed ended in CR: an LF at the start of the next belongs to it
         self._started = False  # past the place where a byte order mark may stand
         self._failed = False
+        self._fresh = False  # nothing is left over from what was fed before, and no byte order mark may come
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes; return the events they complete, in order.
@@ -100,8 +102,16 @@ class EventDecoder:
             EventTooLargeError: a line or an event is over the bound. The decoder is then of no further use; `whole`
                 holds the events that were complete before it in the same bytes.
         """
+        if self._fresh and data.startswith(b"data: ") and data.endswith(b"\n\n") and _CR not in data:
+            block = data[6:-2]
+            if _LF not in block and len(data) <= self._max:  # one event, as a slow model sends them
+                return [ServerSentEvent(block, "message", self.last_event_id)]
+        return self._feed_anything(data)
+
+    def _feed_anything(self, data: bytes) -> list[ServerSentEvent]:
         if self._failed:
             raise self._too_large()
+        self._fresh = False
         if not self._started:
             data = self._skip_bom(data)
         if self._skip_lf and data:
@@ -121,6 +131,7 @@ class EventDecoder:
             data = self._split_plain(data, events)
         if data:
             self._read_lines(data, events)
+        self._fresh = not self._line and not self._skip_lf and self._at_block_start()
         return events
 
     def close(self) -> ServerSentEvent | None:
