@@ -81,6 +81,7 @@ class ChatStream:
         self._terms = terms
         self._raise_on_filter = raise_on_filter
         self._begun: Trip | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._exchange: Exchange | None = None
         self._events = EventDecoder(max_event_bytes=terms.limits.max_event_bytes)
         self._chunks = ChunkDecoder(limits=terms.limits)
@@ -190,11 +191,12 @@ class ChatStream:
         return self
 
     async def __anext__(self) -> ChatCompletionChunk:
-        self._claim()
-        ready = self._ready
+        if self._busy:
+            raise _busy()
+        self._busy = True
         try:
             while True:
-                while ready:
+                while ready := self._ready:
                     item = ready.pop()
                     if isinstance(item, ChatCompletionChunk):
                         try:
@@ -221,7 +223,9 @@ class ChatStream:
 
     async def __aenter__(self) -> Self:
         if self._exchange is None and self._error is None:
-            self._claim()
+            if self._busy:
+                raise _busy()
+            self._busy = True
             try:
                 await self._open_or_fail()
             except InferenceError as error:
@@ -252,11 +256,6 @@ class ChatStream:
             source=self,
         )
 
-    def _claim(self) -> None:
-        if self._busy:
-            raise ClientStateError("the stream is being read by another task; one task reads, any may close")
-        self._busy = True
-
     async def _open_or_fail(self) -> None:
         try:
             await self._open()
@@ -272,6 +271,7 @@ class ChatStream:
         with trip:
             self._exchange = await self._session.send(trip)
         trip.exchange = self._exchange
+        self._loop = trip.loop
         self._chunks.secrets = self._exchange.secrets
         if self._error is not None:  # closed by another task in the very step in which the head came
             self._cut(self._error)
@@ -280,10 +280,12 @@ class ChatStream:
 
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
-        if self._exchange is not None and asyncio.get_running_loop() is not self._trip.loop:
+        exchange = self._exchange
+        if exchange is not None and asyncio.get_running_loop() is not self._loop:
             self._check_loop()
         try:
-            exchange = self._exchange or await self._open()
+            if exchange is None:
+                exchange = await self._open()
             trip = self._trip
             self._begin_wait(trip)
             data = await exchange.reply.read()
@@ -300,7 +302,7 @@ class ChatStream:
             if items:
                 self._unread = 0
                 items.reverse()
-                self._ready[:] = items
+                self._ready = items
         except BaseException as error:
             self._fail(error)
 
@@ -345,7 +347,7 @@ class ChatStream:
             self._is_events = bool(head)
             return True
         body = (data + await exchange.body()).removeprefix(_BOM)
-        self._ready[:] = (Mark.DONE, chunk_of(await exchange.completion(body)))
+        self._ready = [Mark.DONE, chunk_of(await exchange.completion(body))]
         return False
 
     async def _end(self, item: StreamError | Mark) -> None:
@@ -423,6 +425,10 @@ class ChatStream:
             self._begun.stop()
         if self._exchange is not None:
             self._exchange.close(error)
+
+
+def _busy() -> ClientStateError:
+    return ClientStateError("the stream is being read by another task; one task reads, any may close")
 
 
 class ParsedStream(ChatStream, Generic[T]):

@@ -84,16 +84,14 @@ class Accumulator:
             head.id = head.id or chunk.id
             head.model = head.model or chunk.model
             head.created = head.created or chunk.created
-        if chunk.system_fingerprint:
-            head.system_fingerprint = chunk.system_fingerprint
-        if chunk.service_tier:
-            head.service_tier = chunk.service_tier
-        if chunk.prompt_filter_results:
-            head.prompt_filter_results = chunk.prompt_filter_results
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.unknown_fields:
-            self._held += _keep_last(self._extra, chunk.unknown_fields)
+        if (
+            chunk.system_fingerprint
+            or chunk.service_tier
+            or chunk.prompt_filter_results
+            or chunk.usage is not None
+            or chunk.unknown_fields
+        ):
+            self._add_rare(chunk)
         progress = False
         for choice in chunk.choices:
             state = self._choices.get(choice.index) or self._open(choice)
@@ -105,6 +103,19 @@ class Accumulator:
                 f"the streamed answer takes over {self._max_held:,} bytes; raise max_body_bytes if it is meant to"
             )
         return progress
+
+    def _add_rare(self, chunk: ChatCompletionChunk) -> None:
+        head = self._head
+        if chunk.system_fingerprint:
+            head.system_fingerprint = chunk.system_fingerprint
+        if chunk.service_tier:
+            head.service_tier = chunk.service_tier
+        if chunk.prompt_filter_results:
+            head.prompt_filter_results = chunk.prompt_filter_results
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.unknown_fields:
+            self._held += _keep_last(self._extra, chunk.unknown_fields)
 
     def _open(self, choice: ChunkChoice) -> _ChoiceState:
         if choice.index < 0:
