@@ -327,6 +327,8 @@ class AiohttpTransport:
     def _options(self, call: Call) -> dict[str, Any]:
         """The headers, and the way to go."""
         headers = {"accept-encoding": ACCEPTED, **call.headers}
+        if not self._proxies:
+            return {"headers": headers}
         proxy = self._proxies.of(call.url, secret=any(isinstance(value, Secret) for value in headers.values()))
         if proxy is None:
             return {"headers": headers}

@@ -51,6 +51,10 @@ class Proxies:
         self._from_environment = urllib.request.getproxies() if trust_env else {}
         self._known: dict[tuple[str, str], Proxy | None] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return self._named is not None or bool(self._from_environment)
+
     def of(self, url: str, *, secret: bool) -> Proxy | None:
         """The proxy on the way to a URL, or None.
 
@@ -62,7 +66,7 @@ class Proxies:
             ConfigurationError: the credential would go over plain http to a proxy, or the environment names a proxy
                 that cannot be used.
         """
-        if self._named is None and not self._from_environment:
+        if not self:
             return None
         scheme, host = (parts := urlsplit(url)).scheme, parts.hostname or ""
         proxy = self._named or self._found(scheme, host)
