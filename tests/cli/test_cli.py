@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from inference_async import InferenceClient, InternalServerError
 from inference_async.cli.app import cli
+from inference_async.cli.app import run as run_here
 from inference_async.emulator import FAULTS, Emulator, Script
 from inference_async.emulator.behaviour import GROUPS
 from tests.cli.terminal import in_terminal
@@ -123,15 +124,6 @@ async def test_a_wrong_key_is_one_line(emulator: Emulator) -> None:
         (("chat", "[content-filter]"), 1, "content safety refused the prompt for violence"),
         (("chat", ""), 2, "got no prompt"),
         (("chat", " "), 2, "got no prompt"),
-        (("chat",), 2, "got no prompt"),
-        (("chat", "hi", "--json", "--json-schema", __file__), 2, "got both --json and --json-schema"),
-        (("chat", "hi", "--json-schema", __file__), 1, "got no JSON, expected a JSON Schema"),
-        (("chat", "hi", "--image", __file__), 1, "that are no image"),
-        (("chat", "hi", "--load", __file__), 1, "got no JSON, expected a conversation that was saved"),
-        (("chat", "hi", "--tools", "json"), 1, "got the tool 'json', expected module:function"),
-        (("embed",), 1, "error: got no text"),
-        (("info",), 1, "error: got 404"),
-        (("completion", "tcsh"), 2, "'tcsh' is not one of"),
         (("serve", "--pace", "nan"), 2, "expected a number, 0 or more"),
         (("chat", "hi", "--max-tokens", "0"), 2, "0 is not in the range"),
         (("frob",), 2, "No such command 'frob'"),
@@ -149,6 +141,29 @@ async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], co
     if code == 1:
         assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
         assert err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("chat",), 2, "got no prompt"),
+        (("chat", "hi", "--json", "--json-schema", __file__), 2, "got both --json and --json-schema"),
+        (("chat", "hi", "--json-schema", __file__), 1, "got no JSON, expected a JSON Schema"),
+        (("chat", "hi", "--image", __file__), 1, "that are no image"),
+        (("chat", "hi", "--load", __file__), 1, "got no JSON, expected a conversation that was saved"),
+        (("chat", "hi", "--tools", "json"), 1, "got the tool 'json', expected module:function"),
+        (("embed",), 1, "error: got no text"),
+        (("info",), 1, "error: got 404"),
+        (("completion", "tcsh"), 2, "'tcsh' is not one of"),
+    ],
+)
+def test_errors_in_this_process(
+    args: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(args) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err.splitlines()[-1]
 
 
 async def test_a_filtered_answer_is_no_success() -> None:
@@ -411,9 +426,9 @@ async def test_markdown_on_a_terminal(tmp_path: Path) -> None:
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l"), "the cursor is seen"
 
 
-async def test_events_as_they_come() -> None:
-    code, out, err = await run("chat", "two words", "--raw", "--usage")
-    assert code == 0
+def test_events_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here(("chat", "two words", "--raw", "--usage")) == 0
+    out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert "".join(one["choices"][0]["delta"].get("content", "") for one in events if one["choices"]) == "two words"
     assert events[-1]["usage"]["total_tokens"] == 4
@@ -434,15 +449,14 @@ async def test_a_conversation_goes_on_in_another_call(emulator: Emulator, tmp_pa
     assert str(emulator.key) not in file.read_text()
 
 
-async def test_an_answer_that_fits_a_schema(tmp_path: Path) -> None:
+def test_an_answer_that_fits_a_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "city.json"
     path.write_text(
         '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"], '
         '"additionalProperties": false}'
     )
-    code, out, _ = await run("chat", "a city", "--json-schema", str(path))
-    assert code == 0
-    assert isinstance(json.loads(out)["name"], str)
+    assert run_here(("chat", "a city", "--json-schema", str(path))) == 0
+    assert isinstance(json.loads(capsys.readouterr().out)["name"], str)
 
 
 async def test_tools_of_a_module_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
