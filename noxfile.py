@@ -25,8 +25,9 @@ def oldest(session: nox.Session) -> None:
     """The test suite with the oldest dependencies that are supported."""
     _install(session, "test")
     session.install(
-        "-q", "aiohttp==3.14.4", "anyio==4.9", "azure-identity==1.21", "msgspec==0.20", "click==8.1", "rich==13"
-    )
+        "-q", "aiohttp==3.14.4", "anyio==4.9", "azure-identity==1.21", "msgspec==0.20",
+        "click==8.1", "markdown-it-py==2.2", "prompt-toolkit==3.0.50", "rich==13.7",
+    )  # fmt: skip
     session.run("python", "-m", "pytest", "-q", *session.posargs)
 
 

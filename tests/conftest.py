@@ -48,13 +48,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 def _nothing_blocks() -> Iterator[None]:
     """A call of the package's that would block a running event loop raises, in every test.
 
-    But for the emulator, which reads its answers from a file when it is made, for what tests are made of, and for the
-    messages of the retired SDK, whose own methods read files where they stand.
+    But for the emulator, which reads its answers from a file when it is made, for what tests are made of, for the
+    messages of the retired SDK, whose own methods read files where they stand, and for the prompt and the drawing on a
+    terminal, where nobody else waits: a line is added to the history, and lexers are imported as code comes.
     """
     excluded = [
         "inference_async.emulator",
         "inference_async.testing",
         "inference_async.compat.azure_ai_inference.models",
+        "inference_async.cli.growing",
+        "inference_async.cli.prompt",
     ]
     with blockbuster_ctx("inference_async", excluded_modules=excluded):
         yield

@@ -48,10 +48,21 @@ DEPENDENCIES = {
         "compat/azure_ai_inference/_errors.py",
         "compat/azure_ai_inference/models.py",
     },
-    "click": {"cli/app.py", "cli/serve.py"},
+    "click": {"cli/app.py", "cli/completion.py", "cli/serve.py"},
+    "markdown_it": {"cli/growing.py"},
+    "prompt_toolkit": {"cli/prompt.py"},  # imported when a session begins
     "pydantic": {"structured/answers.py", "structured/hints.py", "structured/schema.py"},  # inside functions only
     "pytest": {"testing/plugin.py"},
-    "rich": {"cli/chat.py", "cli/conformance.py", "cli/doctor.py", "cli/faults.py"},
+    "rich": {
+        "cli/asked.py",
+        "cli/conformance.py",
+        "cli/doctor.py",
+        "cli/embed.py",
+        "cli/faults.py",
+        "cli/growing.py",
+        "cli/info.py",
+        "cli/render.py",
+    },
 }
 
 LATE = {("types", ".net.files")}

@@ -15,10 +15,17 @@ import click
 
 from .._version import __version__
 from ..errors import InferenceError
+from .asked import Asked
 from .chat import chat
+from .completion import SHELLS, dialects, fault_names
+from .completion import script as script_for
 from .conformance import conformance
-from .doctor import Asked, doctor
+from .doctor import Asked as Patient
+from .doctor import doctor
+from .embed import embed
 from .faults import faults
+from .info import info
+from .named import text_lines, tools_named
 from .serve import serve, serve_faults
 
 __all__ = ["cli", "run"]
@@ -27,7 +34,60 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells count
 _PAUSE = 0.2  # seconds between bytes that come slowly, at a pace of 1
 
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_CHATS = """\b
+Examples:
+  inference-async chat "How many languages are in the world?"
+  inference-async chat                                  a session
+  git diff | inference-async chat "Write a commit message for this."
+  inference-async chat "What is this?" --image photo.jpg
+  inference-async chat "Do I need an umbrella?" --tools weather:forecast
+  inference-async chat "The largest city of Norway?" --json-schema city.json
+  inference-async chat --load talk.json --save talk.json
+"""
+_EMBEDDINGS = """\b
+Examples:
+  inference-async embed "red" "green" --model text-embedding-3-small
+  inference-async embed --file lines.txt > vectors.jsonl
+  inference-async embed "red" --json | jq .usage
+"""
+_INFOS = """\b
+Examples:
+  inference-async info
+  inference-async info --endpoint https://NAME.REGION.models.ai.azure.com --json
+"""
+_DIAGNOSES = """\b
+Examples:
+  inference-async doctor https://NAME.services.ai.azure.com/openai/v1 --model gpt-4o
+  inference-async doctor --call
+  inference-async doctor --entra --call
+"""
+_CONFORMANCES = """\b
+Examples:
+  inference-async conformance http://127.0.0.1:11434/v1 --model llama3.2
+  inference-async conformance --json | jq .
+"""
+_FAULTS = """\b
+Examples:
+  inference-async faults
+  inference-async faults | grep gzip
+  inference-async serve --fault gzip+cut-in-chunk
+"""
+_COMPLETIONS = """\b
+Examples:
+  eval "$(inference-async completion bash)"             in ~/.bashrc
+  eval "$(inference-async completion zsh)"              in ~/.zshrc
+  inference-async completion fish > ~/.config/fish/completions/inference-async.fish
+"""
 _A_SCRIPT = """\b
+Examples:
+  inference-async serve
+  inference-async serve --port 0 --script answers.json --pace 0
+  inference-async serve --fault status-503 --fault fine
+
+\b
 A script of one rule:
   {"rules": [{"match": {"contains": "weather"}, "answer": {"content": "Rain."}}]}
 """
@@ -45,27 +105,81 @@ def cli() -> None:
     """
 
 
-@cli.command("chat", short_help="Ask once, and stream the answer.")
+@cli.command("chat", short_help="Ask, and stream the answer; without a prompt, a session.", epilog=_CHATS)
 @click.argument("prompt", required=False)
-@click.option("--system", metavar="TEXT", help="Instructions that stand above the prompt.")
+@click.option("--system", metavar="TEXT", help="Instructions that stand above the conversation.")
 @click.option("--model", metavar="NAME", help="The deployment's name.")
 @click.option("--endpoint", metavar="URL", help="The endpoint, in place of the environment's.")
 @click.option("--temperature", type=float, metavar="N", help="How freely to sample; 0 is (nearly) repeatable.")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most tokens to generate.")
+@click.option("--image", "images", type=_FILE, multiple=True, help="An image to go with the prompt; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Ask for a JSON object (the prompt should say so too).")
-def chat_command(prompt: str | None, as_json: bool, **given: Any) -> int:
+@click.option("--json-schema", type=_FILE, help="Ask for an answer that satisfies the JSON Schema in this file.")
+@click.option(
+    "--tools",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="A typed Python function that the model may call; may be repeated. Each call is printed, and then run "
+    "without being confirmed: name only what the model may do by itself.",
+)
+@click.option("--usage", is_flag=True, help="Say in full what each answer cost, in a session too.")
+@click.option("--raw", is_flag=True, help="Print each event of the stream as a line of JSON, in place of the text.")
+@click.option("--save", type=_NEW_FILE, help="Write the conversation to this file after each answer.")
+@click.option("--load", type=_FILE, help="Go on from a conversation that was saved.")
+@click.option("--no-history", is_flag=True, help="Do not keep the prompts of the session for the next one.")
+def chat_command(prompt: str | None, as_json: bool, no_history: bool, **given: Any) -> int:
     """Ask PROMPT and stream the answer; what is piped in comes after the prompt, or in its place.
+
+    With neither, on a terminal, it is a session: it goes on from answer to answer, /help lists its commands, Ctrl-C
+    cancels an answer, Ctrl-D ends it. On a terminal answers are shown as Markdown, elsewhere as they come.
 
     The answer goes to stdout; usage and timing go to stderr. With no endpoint set, an emulator is started inside this
     process and asked over real HTTP. The exit code is 0 for a whole answer, 3 for one that is cut by the limit of
     tokens or by content safety, 1 for an error.
     """
-    options: dict[str, Any] = {name: given[name] for name in ("temperature", "max_tokens") if given[name] is not None}
+    options: dict[str, Any] = {
+        name: value for name in ("temperature", "max_tokens") if (value := given.pop(name)) is not None
+    }
     if as_json:
+        if given["json_schema"] is not None:
+            raise click.UsageError("got both --json and --json-schema, expected one of them")
         options["response_format"] = "json_object"
-    return _run(
-        chat(_prompt(prompt), system=given["system"], model=given["model"], endpoint=given["endpoint"], options=options)
-    )
+    given["tools"] = tools_named(given["tools"])  # here, for it runs code of the caller's, which may block
+    return _run(chat(Asked(prompt=_prompt(prompt), options=options, history=not no_history, **given)))
+
+
+@cli.command("embed", short_help="Turn texts into vectors.", epilog=_EMBEDDINGS)
+@click.argument("texts", nargs=-1)
+@click.option("--file", type=_FILE, help="Embed each line of this file, after the texts given.")
+@click.option("--model", metavar="NAME", help="The deployment's name.")
+@click.option("--endpoint", metavar="URL", help="The endpoint, in place of the environment's.")
+@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="How long the vectors shall be.")
+@click.option("--input-type", type=click.Choice(["text", "query", "document"]), help="For models that tell them apart.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as one JSON object.")
+def embed_command(
+    texts: tuple[str, ...], file: Path | None, model: str | None, endpoint: str | None, as_json: bool, **given: Any
+) -> int:
+    """Embed each of TEXTS, or each line that is piped in; blank lines are passed over.
+
+    On a terminal a table gives a glance; elsewhere each vector is a JSON array on a line of its own. Usage goes to
+    stderr.
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    said = [text for text in map(_text, texts) if text]
+    if not said and file is None and _is_piped():
+        said = text_lines(sys.stdin.buffer.read())
+    return _run(embed(said, file=file, model=model, endpoint=endpoint, options=options, as_json=as_json))
+
+
+@cli.command("info", short_help="Say which model an endpoint holds.", epilog=_INFOS)
+@click.option("--endpoint", metavar="URL", help="The endpoint, in place of the environment's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as one JSON object.")
+def info_command(endpoint: str | None, as_json: bool) -> int:
+    """Ask the endpoint which model it holds: its name, its kind, its provider.
+
+    Serverless endpoints and managed compute hold one model and say so; endpoints of many models answer 404.
+    """
+    return _run(info(endpoint=endpoint, as_json=as_json))
 
 
 def _of_an_endpoint(command: Callable[..., int]) -> Callable[..., int]:
@@ -80,7 +194,10 @@ def _of_an_endpoint(command: Callable[..., int]) -> Callable[..., int]:
                 help="Take a Microsoft Entra ID token (DefaultAzureCredential) in place of a key.",
             ),
             click.option(
-                "--dialect", metavar="NAME", help="Overrule what the URL says: models, openai-v1, deployment ..."
+                "--dialect",
+                metavar="NAME",
+                shell_complete=dialects,
+                help="Overrule what the URL says: models, openai-v1, deployment ...",
             ),
             click.option("--api-version", metavar="VERSION", help="Overrule the dialect's own; '' sends none."),
             click.option("--key-header", metavar="NAME", help="Overrule the header that carries a key."),
@@ -91,7 +208,7 @@ def _of_an_endpoint(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@cli.command("doctor", short_help="Say what is understood of an endpoint.")
+@cli.command("doctor", short_help="Say what is understood of an endpoint.", epilog=_DIAGNOSES)
 @_of_an_endpoint
 @click.option("--call", is_flag=True, help="Make one small request too, and explain what comes of it.")
 def doctor_command(url: str | None, **given: Any) -> int:
@@ -99,10 +216,10 @@ def doctor_command(url: str | None, **given: Any) -> int:
 
     Nothing is sent without --call. The exit code is 0 if all is well, 1 if there is a problem.
     """
-    return _run(doctor(Asked(url, **given)))
+    return _run(doctor(Patient(url, **given)))
 
 
-@cli.command("conformance", short_help="Say what a server does differently from Azure.")
+@cli.command("conformance", short_help="Say what a server does differently from Azure.", epilog=_CONFORMANCES)
 @_of_an_endpoint
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
@@ -112,7 +229,7 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
     does it, or how not. It costs some hundreds of tokens. The exit code is 0, or 1 if something would break this
     client, or the server cannot be talked to.
     """
-    return _run(conformance(Asked(url, **given), as_json=as_json))
+    return _run(conformance(Patient(url, **given), as_json=as_json))
 
 
 @cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)
@@ -129,6 +246,7 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
     "named",
     multiple=True,
     metavar="NAME",
+    shell_complete=fault_names,
     help="Misbehave instead: `inference-async faults` lists how. Given again, it is for the next request.",
 )
 def serve_command(port: int, key: str, script: Path | None, pace: float, named: tuple[str, ...]) -> int:
@@ -147,10 +265,18 @@ def serve_command(port: int, key: str, script: Path | None, pace: float, named: 
     return _run(serve_faults(named, port=port, pause=_PAUSE * pace))
 
 
-@cli.command("faults", short_help="List what can be made to go wrong.")
+@cli.command("faults", short_help="List what can be made to go wrong.", epilog=_FAULTS)
 def faults_command() -> int:
     """List the faults that `inference-async serve --fault NAME` serves: what each is called, and what happens."""
     return faults()
+
+
+@cli.command("completion", short_help="Print what makes a shell complete commands.", epilog=_COMPLETIONS)
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion_command(shell: str) -> int:
+    """Print the script with which SHELL completes commands, options, files, dialects and names of faults."""
+    click.echo(script_for(cli, shell))
+    return 0
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -196,16 +322,23 @@ def _leave_pipe() -> int:
     return _BROKEN_PIPE
 
 
-def _prompt(given: str | None) -> str:
+def _prompt(given: str | None) -> str | None:
+    """What is asked: the argument, what is piped in, or both; None for a session with the terminal."""
+    if given is None and sys.stdin is not None and sys.stdin.isatty():
+        return None
     piped = ""
     if sys.stdin is not None and (given == "-" or _is_piped()):
         piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    # Bytes of the command line that are no UTF-8 come as surrogates, which no request can say.
-    asked = "" if given in (None, "-") else os.fsencode(given or "").decode("utf-8", "replace").strip()
+    asked = "" if given in (None, "-") else _text(given or "")
     prompt = "\n\n".join(part for part in (asked, piped) if part)
     if not prompt:
         raise click.UsageError("got no prompt: give one as an argument, or pipe it in")
     return prompt
+
+
+def _text(given: str) -> str:
+    """An argument as text: bytes that are no UTF-8 come as surrogates, which no request can say."""
+    return os.fsencode(given).decode("utf-8", "replace").strip()
 
 
 def _is_piped() -> bool:

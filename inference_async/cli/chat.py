@@ -1,92 +1,48 @@
-"""`inference-async chat`: one prompt, one streamed answer."""
+"""`inference-async chat`: one prompt and its streamed answer, or a session of many."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import io
-import sys
-from collections.abc import Callable
-from typing import Any, Final
-
-from rich.console import Console
-
-from ..errors import InferenceError
 from ..local import connect
-from ..types import ChatCompletion, Message, SystemMessage, UserMessage
+from ..types import ImagePart
+from .asked import Asked, Asker, question_of
+from .conversations import Conversation, load, save
+from .named import schema_format
+from .render import noter
 
 __all__ = ["chat"]
 
-_CUT: Final = {
-    "length": "by the limit of tokens (finish reason 'length')",
-    "content_filter": "by content safety (finish reason 'content_filter')",
-}
-_CONTROL: Final = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A})
 
+async def chat(asked: Asked) -> int:
+    """Stream the answer to stdout, the rest to stderr; return the exit code: 0, or 3 if the answer is cut.
 
-async def chat(
-    prompt: str, *, system: str | None, model: str | None, endpoint: str | None, options: dict[str, Any]
-) -> int:
-    """Stream the answer to stdout, the rest to stderr; return the exit code: 0, or 3 if the answer is cut."""
-    # On a terminal lines are wrapped at words; elsewhere a note stays one line.
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
+    Without a prompt, it is a session, which reads prompts from the terminal.
 
-    def note(text: str, style: str = "dim") -> None:
-        with contextlib.suppress(OSError):  # the answer matters more than what is said beside it
-            console.print(text, style=style)
+    Raises:
+        InferenceError: a file cannot be read or written, or there is no whole answer.
+        OSError: the answer cannot be written.
+    """
+    note = noter()
+    conversation = await load(asked.load) if asked.load is not None else Conversation()
+    conversation.model = asked.model or conversation.model
+    if asked.system is not None:
+        conversation.instruct(asked.system)
+    options = dict(asked.options)
+    if asked.json_schema is not None:
+        options["response_format"] = await schema_format(asked.json_schema)
+    images = [await ImagePart.load(path) for path in asked.images]
+    async with connect(asked.endpoint, model=conversation.model, note=note) as client:
+        conversation.model = client.model
+        asker = Asker(client, asked, options, note)
+        if asked.prompt is None:
+            from .session import session
 
-    messages: list[Message] = [*([SystemMessage(system)] if system else []), UserMessage(prompt)]
-    show = _shower()
-    async with connect(endpoint, model=model, note=note) as client:
-        now = asyncio.get_running_loop().time
-        started = now()
-        first: float | None = None
-        async with client.stream(messages, **options) as stream:
-            try:
-                async for text in stream.text():
-                    first = first if first is not None else now() - started
-                    show(text)
-            except InferenceError:
-                if first is not None and sys.stdout.isatty():
-                    show("\n")  # so that the error has a line of its own
-                raise
-        completion = stream.completion
-        if first is not None:
-            show("\n")
-        note(_summary(completion, first, now() - started))
-    if first is None:
-        note("the answer is empty", "yellow")
-    if stream.retract_from is not None:
-        count = len(completion.text) - stream.retract_from
-        note(f"content safety looked after the fact: the last {count} characters are not to be shown", "yellow")
-    if completion.finish_reason in _CUT:
-        note(f"the answer is cut {_CUT[completion.finish_reason]}", "yellow")
-        return 3
-    return 0
-
-
-def _shower() -> Callable[[str], None]:
-    """Writes text to stdout at once; on a terminal without control characters, which could drive it."""
-    stdout = sys.stdout
-    if isinstance(stdout, io.TextIOWrapper):
-        stdout.reconfigure(errors="replace")
-    is_terminal = stdout.isatty()
-
-    def show(text: str) -> None:
-        stdout.write(text.translate(_CONTROL) if is_terminal else text)
-        stdout.flush()
-
-    return show
-
-
-def _summary(completion: ChatCompletion, first: float | None, total: float) -> str:
-    usage = completion.usage
-    parts = [completion.model or "unknown model"]
-    if usage is not None:
-        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} = {usage.total_tokens} tokens")
-    else:
-        parts.append("no usage reported")
-    if first is not None:
-        parts.append(f"first text after {first:.2f} s")
-    parts.append(f"{total:.2f} s in all")
-    return ", ".join(parts)
+            return await session(asker, conversation, images=images, asked=asked)
+        conversation.messages = [*conversation.messages, question_of(asked.prompt, images)]
+        turn = asker.turn(conversation)
+        await turn.run()
+        is_whole = turn.report(in_full=asked.usage)
+    if asked.save is not None:
+        conversation.messages = turn.messages
+        conversation.add_usage(turn.usage)
+        await save(conversation, asked.save)
+    return 0 if is_whole else 3

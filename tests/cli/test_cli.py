@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import re
@@ -16,10 +17,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from inference_async import InferenceClient, InternalServerError
+from inference_async.cli.app import cli
+from inference_async.cli.app import run as run_here
 from inference_async.emulator import FAULTS, Emulator, Script
 from inference_async.emulator.behaviour import GROUPS
+from tests.cli.terminal import in_terminal
 from tests.support import STREAM_HEAD, Connection, RawServer, chunk, event
 
 QUESTION = "How many languages are in the world?"
@@ -138,6 +143,29 @@ async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], co
         assert err.splitlines()[-1].startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("chat",), 2, "got no prompt"),
+        (("chat", "hi", "--json", "--json-schema", __file__), 2, "got both --json and --json-schema"),
+        (("chat", "hi", "--json-schema", __file__), 1, "got no JSON, expected a JSON Schema"),
+        (("chat", "hi", "--image", __file__), 1, "that are no image"),
+        (("chat", "hi", "--load", __file__), 1, "got no JSON, expected a conversation that was saved"),
+        (("chat", "hi", "--tools", "json"), 1, "got the tool 'json', expected module:function"),
+        (("embed",), 1, "error: got no text"),
+        (("info",), 1, "error: got 404"),
+        (("completion", "tcsh"), 2, "'tcsh' is not one of"),
+    ],
+)
+def test_errors_in_this_process(
+    args: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(args) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err.splitlines()[-1]
+
+
 async def test_a_filtered_answer_is_no_success() -> None:
     code, out, err = await run("chat", "[answer-filter]")
     assert (code, out) == (3, "This sentence begins well\n")
@@ -205,6 +233,7 @@ async def test_a_terminal_gets_no_control_characters() -> None:
             stdin=DEVNULL,
             stdout=theirs,
             stderr=DEVNULL,
+            env={**os.environ, "TERM": "dumb"},
         )
         assert await asyncio.wait_for(process.wait(), 30) == 0
     os.close(theirs)
@@ -289,7 +318,7 @@ async def test_faults_are_grouped_on_a_terminal() -> None:
     assert await asyncio.wait_for(process.wait(), 30) == 0
     lines = [line.rstrip() for line in re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode().splitlines()]
     assert [line for line in lines if line in GROUPS.values()] == list(GROUPS.values())
-    assert "  gzip-corrupt                gzip that breaks off into garbage" in lines
+    assert "gzip-corrupt gzip that breaks off into garbage" in [" ".join(line.split()) for line in lines]
     assert "--fault gzip+cut-in-chunk" in lines[-1]
 
 
@@ -322,12 +351,17 @@ async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("--help",), ("chat", "--help"), ("serve", "-h"), ("doctor", "-h"), ("faults", "-h"), ("--version",)]
+    "args",
+    [("--help",), ("--version",), *((name, "-h") for name in cli.commands)],
+    ids=" ".join,
 )
-async def test_help(args: tuple[str, ...]) -> None:
-    code, out, err = await run(*args)
-    assert (code, err) == (0, "")
-    assert "inference-async" in out
+def test_help(args: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, args, prog_name="inference-async")
+    assert result.exit_code == 0
+    assert "inference-async" in result.output
+    if args[-1] == "-h":
+        assert "\n    inference-async " in result.output, "an example"
+        assert not [line for line in result.output.splitlines() if len(line) > 90]
 
 
 async def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
@@ -382,3 +416,55 @@ async def test_an_empty_answer_says_so(tmp_path: Path) -> None:
         code, out, err = await run("chat", "hi", "--model", "m", "--endpoint", emulator.models_url, env=env)
     assert (code, out) == (0, "")
     assert "the answer is empty" in err
+
+
+async def test_markdown_on_a_terminal(tmp_path: Path) -> None:
+    async with in_terminal("chat", "Say **this** and `that`\n\n- one", state=tmp_path) as terminal:
+        assert await asyncio.wait_for(terminal.process.wait(), 30) == 0
+        await terminal.until("in all")
+        assert "Say this and that\r\n\r\n • one\r\n" in terminal.text
+        assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l"), "the cursor is seen"
+
+
+def test_events_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here(("chat", "two words", "--raw", "--usage")) == 0
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert "".join(one["choices"][0]["delta"].get("content", "") for one in events if one["choices"]) == "two words"
+    assert events[-1]["usage"]["total_tokens"] == 4
+    assert "request id" in err
+
+
+async def test_a_conversation_goes_on_in_another_call(emulator: Emulator, tmp_path: Path) -> None:
+    env = {"AZURE_INFERENCE_ENDPOINT": emulator.models_url, "AZURE_INFERENCE_CREDENTIAL": str(emulator.key)}
+    file = tmp_path / "talk.json"
+    args = ("chat", "one", "--model", "mine", "--system", "be brief", "--save", str(file))
+    assert (await run(*args, "--image", "docs/pixel.png", env=env))[:2] == (0, "one\n[image: image/png, 70 bytes]\n")
+    code, out, err = await run("chat", "two", "--load", str(file), "--save", str(file), env=env)
+    assert (code, out) == (0, "two\n")
+    assert err.startswith("emulator/mine, ")
+    saved = json.loads(file.read_bytes())
+    assert [message["role"] for message in saved["messages"]] == ["system", "user", "assistant", "user", "assistant"]
+    assert saved["model"] == "mine"
+    assert str(emulator.key) not in file.read_text()
+
+
+def test_an_answer_that_fits_a_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "city.json"
+    path.write_text(
+        '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"], '
+        '"additionalProperties": false}'
+    )
+    assert run_here(("chat", "a city", "--json-schema", str(path))) == 0
+    assert isinstance(json.loads(capsys.readouterr().out)["name"], str)
+
+
+async def test_tools_of_a_module_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weather_here.py").write_text('def sky(city: str) -> str:\n    """The sky."""\n    return "grey"\n')
+    monkeypatch.chdir(tmp_path)
+    code, out, err = await run(
+        "chat", "[call-tools]", "--tools", "weather_here:sky", env={"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert (code, out) == (0, 'sky: "grey"\n')
+    assert "calls sky {" in err
+    assert 'sky returned "grey" after ' in err
