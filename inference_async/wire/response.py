@@ -11,7 +11,7 @@ import email.utils
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypedDict, TypeVar
 from urllib.parse import urlsplit
@@ -374,8 +374,8 @@ def without_query(url: str) -> str:
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
     """Seconds the service asks to wait, from ``retry-after-ms``, ``x-ms-retry-after-ms`` or ``retry-after``.
 
-    A date counts from the answer's own ``date`` header, so that the clock of this machine has no say. Nonsense,
-    negative and endless values are no answer.
+    A date counts from the answer's own ``date`` header, so that this machine's clock has a say only where there is
+    none. Nonsense, negative and endless values are no answer.
     """
     for name, scale in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name)
@@ -384,9 +384,10 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         try:
             seconds = float(value if _NUMBER.fullmatch(value) else "") / scale
         except ValueError:
-            until, now = _date(value), _date(headers.get("date", ""))
-            if until is None or now is None:
+            until = _date(value)
+            if until is None:
                 continue
+            now = _date(headers.get("date", "")) or datetime.now(UTC)
             seconds = max(0.0, (until - now).total_seconds())
         if math.isfinite(seconds) and seconds >= 0:
             return seconds
