@@ -121,6 +121,6 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def mutation(session: nox.Session) -> None:
-    """Whether tests notice changes of the pure rooms, as in `nox -s mutation -- wire.sse`; all of it takes an hour or two."""
+    """Whether tests notice changes of the pure rooms, as in `nox -s mutation -- wire.sse`; all takes an hour."""
     _install(session, "mutation")
     session.run("python", "-m", "tests.mutation", *session.posargs)

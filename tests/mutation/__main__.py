@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.mutation.mutants import PACKAGE, Mutant, planted
-from tests.mutation.running import KILLED, SURVIVED, from_child, outcomes
+from tests.mutation.running import KILLED, SURVIVED, Part, run
 
 HERE: Final = Path(__file__).parent
-TESTS: Final = ["tests/test_errors.py", "tests/policy", "tests/wire", "tests/conformance"]
 LEFT_OUT: Final = [
     "-m", "not hypothesis",  # slow, and what they find belongs into a table
     "--deselect=tests/wire/test_endpoints.py::test_a_warning_points_at_the_caller",  # counts stack frames
@@ -58,31 +56,38 @@ def verdict(part: str, goal: float, found: dict[Mutant, str], known: dict[tuple[
 
 
 def main() -> int:
-    parts: dict[str, dict[str, Any]] = tomllib.loads((HERE / "parts.toml").read_text())
+    rules: dict[str, dict[str, Any]] = tomllib.loads((HERE / "parts.toml").read_text())
     known: list[dict[str, str]] = tomllib.loads((HERE / "known.toml").read_text()).get("mutant", [])
-    asked = sys.argv[1:] or list(parts)
-    if unknown := set(asked) - set(parts):
-        sys.exit(f"got {', '.join(sorted(unknown))}, expected some of {', '.join(parts)}")
-    missed = False
-    for part in asked:
-        began = time.monotonic()
-        rule = parts[part]
-        globs: list[str] = rule.get("functions", [f"{part}.*"])
-        with tempfile.TemporaryDirectory(prefix="mutants-") as root:
-            every = planted(sorted({module_of(glob) for glob in globs}), Path(root))
-            mutants = [mutant for mutant in every if any(fnmatch(mutant.function, glob) for glob in globs)]
-            arguments = [*TESTS, *rule.get("tests", []), *LEFT_OUT]
-            found = from_child(partial(outcomes, mutants, Path(root), arguments))
-        reasons = {
-            (row["function"], row["was"], row["now"]): row["why"]
-            for row in known
-            if any(fnmatch(row["function"], glob) for glob in globs)
-        }
-        for line in verdict(part, rule["goal"], found, reasons):
+    asked = sys.argv[1:] or list(rules)
+    if unknown := set(asked) - set(rules):
+        sys.exit(f"got {', '.join(sorted(unknown))}, expected some of {', '.join(rules)}")
+    globs: dict[str, list[str]] = {part: rules[part].get("functions", [f"{part}.*"]) for part in asked}
+    missed: list[str] = []
+
+    def ended(part: str, found: dict[Mutant, str]) -> None:
+        rows = [row for row in known if belongs(row["function"], globs[part])]
+        reasons = {(row["function"], row["was"], row["now"]): row["why"] for row in rows}
+        for line in verdict(part, rules[part]["goal"], found, reasons):
             print(line, flush=True)
-            missed |= line.startswith("not ")
-        print(f"  {time.monotonic() - began:.0f} s", flush=True)
-    return int(missed)
+            if line.startswith("not "):
+                missed.append(part)
+
+    with tempfile.TemporaryDirectory(prefix="mutants-") as root:
+        mutants = planted(sorted({module_of(glob) for part in asked for glob in globs[part]}), Path(root))
+        parts = [
+            Part(
+                mutants=[mutant for mutant in mutants if belongs(mutant.function, globs[part])],
+                tests=tuple(rules[part]["tests"]),
+                ended=partial(ended, part),
+            )
+            for part in asked
+        ]
+        run(parts, Path(root), LEFT_OUT)
+    return int(bool(missed))
+
+
+def belongs(function: str, globs: list[str]) -> bool:
+    return any(fnmatch(function, glob) for glob in globs)
 
 
 if __name__ == "__main__":

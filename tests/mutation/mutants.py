@@ -7,12 +7,16 @@ The mutants, and the switch, are those of mutmut. It leaves constants, class bod
 from __future__ import annotations
 
 import difflib
+import importlib
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from mutmut.mutation.file_mutation import MutatedFile, mutate_file_contents
+# Installed for mutation tests only, and so not where types are checked.
+mutate: Any = importlib.import_module("mutmut.mutation.file_mutation").mutate_file_contents
+switch_on: Any = importlib.import_module("mutmut.mutation.trampoline").set_mutant_under_test
+state: Any = importlib.import_module("mutmut.state").state
 
 PACKAGE: Final = "inference_async"
 
@@ -41,13 +45,13 @@ def planted(modules: Iterable[str], root: Path) -> list[Mutant]:
     mutants: list[Mutant] = []
     for module in modules:
         path = root / PACKAGE / f"{module.replace('.', '/')}.py"
-        mutated = mutate_file_contents(str(path), path.read_text())
+        mutated = mutate(str(path), path.read_text())
         path.write_text(mutated.code)
         mutants += _described(module, mutated)
     return mutants
 
 
-def _described(module: str, mutated: MutatedFile) -> Iterator[Mutant]:
+def _described(module: str, mutated: Any) -> Iterator[Mutant]:
     lines = mutated.code.splitlines()
     bodies = {
         name: [line.replace(name, "").strip() for line in lines[span.start - 1 : span.end]]
@@ -57,5 +61,7 @@ def _described(module: str, mutated: MutatedFile) -> Iterator[Mutant]:
         mangled = name.rpartition("__mutmut_")[0]
         changes = list(difflib.ndiff(bodies[f"{mangled}__mutmut_orig"], bodies[name]))
         was, now = (" ".join(line[2:] for line in changes if line.startswith(sign)) for sign in "-+")
+        if now.replace('"UTF-', '"utf-').replace('-BE"', '-be"') == was:
+            continue  # the same codec
         readable = mangled.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
         yield Mutant(f"{PACKAGE}.{module}.{mangled}", f"{PACKAGE}.{module}.{name}", f"{module}.{readable}", was, now)

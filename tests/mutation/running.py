@@ -14,14 +14,13 @@ import resource
 import signal
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
-from mutmut.mutation.trampoline import set_mutant_under_test
-from mutmut.state import state
 
-from tests.mutation.mutants import PACKAGE, Mutant
+from tests.mutation.mutants import PACKAGE, Mutant, state, switch_on
 
 T = TypeVar("T")
 
@@ -32,17 +31,28 @@ _MEMORY: Final = 4 << 30  # bytes; more than that is a mutant without an end
 _SECONDS: Final = 3.0  # for a child, beside ten times what its tests take
 
 
-class Session:
-    """A plugin of pytest that runs tests against mutants, instead of running tests.
+@dataclass(frozen=True)
+class Part:
+    """Mutants that belong together.
 
     Attributes:
-        outcomes: of each mutant: `KILLED`, `SURVIVED`, or why it is neither.
+        mutants: which.
+        tests: the beginnings of the ids of the tests that meet them.
+        ended: told how each of them ended: `KILLED`, `SURVIVED`, or why it is neither.
     """
 
-    def __init__(self, mutants: list[Mutant]) -> None:
-        self.outcomes: dict[Mutant, str] = {}
-        self._mutants = mutants
+    mutants: list[Mutant]
+    tests: tuple[str, ...]
+    ended: Callable[[dict[Mutant, str]], None]
+
+
+class _Runner:
+    """A plugin of pytest that runs tests against mutants, instead of running tests."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self._parts = parts
         self._failed: list[str] = []
+        self._hasty = False
         self._seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -51,49 +61,59 @@ class Session:
             self._failed.append(f"{report.nodeid}\n{report.longreprtext}")
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
+        if self._hasty and call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            os._exit(_FAILED)  # to describe a failure takes ten times as long as the failure
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise pytest.UsageError("the tests could not be collected")
         gc.freeze()
-        touched, seconds = from_child(lambda: self._touched(session.items))
-        for mutant in self._mutants:
-            own = f"test_{mutant.function.split('.')[1]}.py"
-            # First those that are to know: of the mutant's own module, and quick.
-            items = sorted(
-                (item for item in session.items if mutant.switch in touched[item.nodeid]),
-                key=lambda item: (item.path.name != own, seconds[item.nodeid]),
-            )
-            limit = _SECONDS + 10 * sum(seconds[item.nodeid] for item in items)
-            self.outcomes[mutant] = self._outcome(mutant, items, limit) if items else "met no test"
+        touched, seconds = _from_child(lambda: self._touched(session.items))
+        found: dict[Mutant, str] = {}
+        for part in self._parts:
+            items = [item for item in session.items if item.nodeid.startswith(part.tests)]
+            switches = {mutant.switch for mutant in part.mutants}
+            control = [item for item in items if switches & touched[item.nodeid]]
+            if (ended := self._outcome("none", control, 10 * sum(seconds.values()))) != SURVIVED:
+                raise AssertionError(f"tests without a mutant: {ended}")
+            for mutant in part.mutants:
+                meeting = [item for item in items if mutant.switch in touched[item.nodeid]]
+                meeting.sort(key=lambda item: seconds[item.nodeid])
+                limit = _SECONDS + 10 * sum(seconds[item.nodeid] for item in meeting)
+                found[mutant] = self._outcome(mutant.name, meeting, limit) if meeting else "met no test"
+            part.ended({mutant: found[mutant] for mutant in part.mutants})
         return True
 
     def _touched(self, items: list[pytest.Item]) -> tuple[dict[str, set[str]], dict[str, float]]:
         """Which functions each test calls, and how many seconds it takes."""
-        set_mutant_under_test("stats")  # mutmut's word for noting the calls
+        switch_on("stats")  # mutmut's word for noting the calls
         caches = [found for found in gc.get_objects() if isinstance(found, functools._lru_cache_wrapper)]
         caches = [cache for cache in caches if (cache.__module__ or "").startswith(PACKAGE)]
         touched: dict[str, set[str]] = {}
-        for item in items:
+        for item, following in zip(items, [*items[1:], None], strict=True):
             for cache in caches:  # or a call that is answered from a cache would not be noted
                 cache.cache_clear()
             state()._stats.clear()
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             touched[item.nodeid] = set(state()._stats)
         if self._failed:
             raise AssertionError("tests fail without a mutant:\n" + "\n".join(self._failed))
         return touched, self._seconds
 
-    def _outcome(self, mutant: Mutant, items: list[pytest.Item], limit: float) -> str:
+    def _outcome(self, mutant: str, items: list[pytest.Item], limit: float) -> str:
         child = os.fork()
         if not child:
             _leave(lambda: self._meets(mutant, items, limit))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return {_PASSED: SURVIVED, _FAILED: KILLED, -signal.SIGALRM: KILLED}.get(code, f"crashed with {code}")
 
-    def _meets(self, mutant: Mutant, items: list[pytest.Item], limit: float) -> int:
+    def _meets(self, mutant: str, items: list[pytest.Item], limit: float) -> int:
         signal.setitimer(signal.ITIMER_REAL, limit)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        set_mutant_under_test(mutant.name)
+        switch_on(mutant)
+        self._hasty = True
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
@@ -112,7 +132,7 @@ def _leave(work: Callable[[], int]) -> None:
         os._exit(code)
 
 
-def from_child(work: Callable[[], T]) -> T:
+def _from_child(work: Callable[[], T]) -> T:
     """What comes of work that is to leave no trace in this process."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -129,22 +149,21 @@ def from_child(work: Callable[[], T]) -> T:
     with os.fdopen(reading, "rb") as pipe:
         sent = pipe.read()
     if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-        raise RuntimeError(f"a process for the tests ended with {code}")
+        raise RuntimeError(f"the tests did not run without a mutant: {code}")
     found: T = pickle.loads(sent)
     return found
 
 
-def outcomes(mutants: list[Mutant], root: Path, arguments: list[str]) -> dict[Mutant, str]:
-    """Of each mutant: `KILLED`, `SURVIVED`, or why it is neither.
+def run(parts: list[Part], root: Path, options: list[str]) -> None:
+    """Run the tests against the mutants of each part.
 
     Args:
-        mutants: which.
+        parts: which.
         root: the directory of the package that holds them.
-        arguments: for pytest: the tests, and what is to be left out.
+        options: for pytest, such as what is to be left out.
     """
-    session = Session(mutants)
-    pythonpath = f"pythonpath={root} {Path.cwd()}"
-    options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-o", "timeout=0", "-o", pythonpath]
-    if code := pytest.main([*options, f"--basetemp={root / 'temporary'}", *arguments], plugins=[session]):
+    own = ["-p", "no:terminal", "--assert=plain", "-p", "no:cacheprovider", f"--basetemp={root / 'temporary'}"]
+    ini = ["-o", "timeout=0", "-o", f"pythonpath={root} {Path.cwd()}"]
+    tests = sorted({test for part in parts for test in part.tests})
+    if code := pytest.main([*own, *ini, *options, *tests], plugins=[_Runner(parts)]):
         raise RuntimeError(f"pytest ended with {code!r}")
-    return session.outcomes

@@ -1256,6 +1256,10 @@ def test_a_long_secret_takes_no_more_than_its_length() -> None:
     assert redact(f'{{"token":"{key}","next":"{key}/tail"}}', [key]) == '{"token":"[secret]","next":"[secret]/tail"}'
 
 
+def test_the_pattern_of_a_token_is_no_larger_than_that_of_a_key() -> None:
+    assert len(_pattern("Zm9v" * 1000).pattern) < 2 * len(_pattern("Zm9v" * 10).pattern)
+
+
 @pytest.mark.parametrize(
     ("text", "secrets", "expected"),
     [
