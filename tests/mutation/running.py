@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 KILLED: Final = "killed"
 SURVIVED: Final = "survived"
+UNMET: Final = "met no test"
 _PASSED, _FAILED, _BROKEN = range(3)
 _MEMORY: Final = 4 << 30  # bytes; more than that is a mutant without an end
 _SECONDS: Final = 3.0  # for a child, beside ten times what its tests take
@@ -38,7 +39,7 @@ class Part:
     Attributes:
         mutants: which.
         tests: the beginnings of the ids of the tests that meet them.
-        ended: told how each of them ended: `KILLED`, `SURVIVED`, or why it is neither.
+        ended: told how each of them ended: `KILLED`, `SURVIVED`, `UNMET`, or the code of a crash.
     """
 
     mutants: list[Mutant]
@@ -82,7 +83,7 @@ class _Runner:
                 meeting = [item for item in items if mutant.switch in touched[item.nodeid]]
                 meeting.sort(key=lambda item: seconds[item.nodeid])
                 limit = _SECONDS + 10 * sum(seconds[item.nodeid] for item in meeting)
-                found[mutant] = self._outcome(mutant.name, meeting, limit) if meeting else "met no test"
+                found[mutant] = self._outcome(mutant.name, meeting, limit) if meeting else UNMET
             part.ended({mutant: found[mutant] for mutant in part.mutants})
         return True
 
