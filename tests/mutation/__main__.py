@@ -21,11 +21,10 @@ from tests.mutation.running import KILLED, SURVIVED, UNMET, Part, run
 
 HERE: Final = Path(__file__).parent
 LEFT_OUT: Final = [
-    "-m", "not hypothesis",  # slow, and what they find belongs into a table
     "--deselect=tests/wire/test_endpoints.py::test_a_warning_points_at_the_caller",  # counts stack frames
     "--deselect=tests/wire/test_sse.py::test_event_of_four_mebibytes_in_single_bytes",  # slow, as is the next
     "--deselect=tests/wire/test_sse.py::test_peak_memory_of_a_long_line",
-]  # fmt: skip
+]
 
 
 def module_of(glob: str) -> str:

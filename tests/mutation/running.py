@@ -16,9 +16,10 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.mutants import PACKAGE, Mutant, state, switch_on
 
@@ -54,6 +55,7 @@ class _Runner:
         self._parts = parts
         self._failed: list[str] = []
         self._hasty = False
+        self._caches: list[functools._lru_cache_wrapper[Any]] = []
         self._seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -70,6 +72,8 @@ class _Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise pytest.UsageError("the tests could not be collected")
+        caches = (found for found in gc.get_objects() if isinstance(found, functools._lru_cache_wrapper))
+        self._caches = [found for found in caches if (found.__module__ or "").startswith(PACKAGE)]
         gc.freeze()
         touched, seconds = _from_child(lambda: self._touched(session.items))
         found: dict[Mutant, str] = {}
@@ -90,18 +94,19 @@ class _Runner:
     def _touched(self, items: list[pytest.Item]) -> tuple[dict[str, set[str]], dict[str, float]]:
         """Which functions each test calls, and how many seconds it takes."""
         switch_on("stats")  # mutmut's word for noting the calls
-        caches = [found for found in gc.get_objects() if isinstance(found, functools._lru_cache_wrapper)]
-        caches = [cache for cache in caches if (cache.__module__ or "").startswith(PACKAGE)]
         touched: dict[str, set[str]] = {}
         for item, following in zip(items, [*items[1:], None], strict=True):
-            for cache in caches:  # or a call that is answered from a cache would not be noted
-                cache.cache_clear()
+            self._forget()  # or a call that is answered from a cache would not be noted
             state()._stats.clear()
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             touched[item.nodeid] = set(state()._stats)
         if self._failed:
             raise AssertionError("tests fail without a mutant:\n" + "\n".join(self._failed))
         return touched, self._seconds
+
+    def _forget(self) -> None:
+        for found in self._caches:
+            found.cache_clear()
 
     def _outcome(self, mutant: str, items: list[pytest.Item], limit: float) -> str:
         child = os.fork()
@@ -115,6 +120,7 @@ class _Runner:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         switch_on(mutant)
         self._hasty = True
+        self._forget()  # or what was cached as tests were collected would stand in for the mutant
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
@@ -163,6 +169,17 @@ def run(parts: list[Part], root: Path, options: list[str]) -> None:
         root: the directory of the package that holds them.
         options: for pytest, such as what is to be left out.
     """
+    # The same examples for each mutant, and none made smaller: that one of them fails is all there is to know.
+    phases = [Phase.explicit, Phase.generate]
+    settings.register_profile(
+        "mutation",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("mutation")
     own = ["-p", "no:terminal", "--assert=plain", "-p", "no:cacheprovider", f"--basetemp={root / 'temporary'}"]
     ini = ["-o", "timeout=0", "-o", f"pythonpath={root} {Path.cwd()}"]
     tests = sorted({test for part in parts for test in part.tests})
