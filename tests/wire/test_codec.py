@@ -35,6 +35,7 @@ from inference_async.wire.codec import (
     BoundError,
     DecodeFailure,
     check_json,
+    decode_checked,
     decode_chunk,
     decode_completion,
     decode_embeddings,
@@ -426,6 +427,10 @@ def test_decode_json_keeps_numbers_and_order() -> None:
     assert list(decode_json(b'{"b":1,"a":2}')) == ["b", "a"]
 
 
+def test_decode_checked_reads_what_was_checked() -> None:
+    assert decode_checked(memoryview(b'{"a":[1]}')) == {"a": [1]}
+
+
 def test_plain_leaves_the_original_alone() -> None:
     message = AssistantMessage(content="a", unknown_fields={"x": {"y": 1}})
     twin = AssistantMessage(content="a", unknown_fields={"x": {"y": 1}})
@@ -665,6 +670,22 @@ def test_the_wire_cannot_say_what_was_checked() -> None:
 )
 def test_half_a_surrogate_pair_is_replaced(data: bytes, text: str) -> None:
     assert decode_json(data)["a"] == text
+
+
+def test_what_is_no_json_does_not_become_json() -> None:
+    data = b'"\0\0\\ud800"'
+    assert without_halves(data) == data
+    with pytest.raises(msgspec.DecodeError):
+        decode_json(data)
+
+
+def test_16_decorations_are_set_aside_and_no_more() -> None:
+    choice = {"message": {"content": "hi"}, "finish_reason": "stop", "content_filter_results": 5}
+    read = lenient({"created": "1", "choices": [choice] * 16}, ChatCompletion)
+    assert (read.created, read.text, len(read.choices)) == (1, "hi", 16)
+    assert {row.extra["content_filter_results"] for row in read.choices} == {5}
+    with pytest.raises(msgspec.ValidationError):
+        lenient({"choices": [choice] * 17}, ChatCompletion)
 
 
 def test_log_probabilities_without_end_are_set_aside_as_a_whole() -> None:
