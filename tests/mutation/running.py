@@ -30,7 +30,8 @@ SURVIVED: Final = "survived"
 UNMET: Final = "met no test"
 _PASSED, _FAILED, _BROKEN = range(3)
 _MEMORY: Final = 4 << 30  # bytes; more than that is a mutant without an end
-_SECONDS: Final = 3.0  # for a child, beside ten times what its tests take
+_SECONDS: Final = 2.0  # of computing, for a test, beside ten times what it takes; of waiting, ten times as many
+_OUTCOMES: Final = {_PASSED: SURVIVED, _FAILED: KILLED, -signal.SIGPROF: KILLED, -signal.SIGALRM: KILLED}
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,13 @@ class _Runner:
             items = [item for item in session.items if item.nodeid.startswith(part.tests)]
             switches = {mutant.switch for mutant in part.mutants}
             control = [item for item in items if switches & touched[item.nodeid]]
-            if (ended := self._outcome("none", control, 10 * sum(seconds.values()))) != SURVIVED:
+            if (ended := self._outcome("none", control, [0.0] * len(control))) != SURVIVED:
                 raise AssertionError(f"tests without a mutant: {ended}")
             for mutant in part.mutants:
                 meeting = [item for item in items if mutant.switch in touched[item.nodeid]]
                 meeting.sort(key=lambda item: seconds[item.nodeid])
-                limit = _SECONDS + 10 * sum(seconds[item.nodeid] for item in meeting)
-                found[mutant] = self._outcome(mutant.name, meeting, limit) if meeting else UNMET
+                limits = [_SECONDS + 10 * seconds[item.nodeid] for item in meeting]
+                found[mutant] = self._outcome(mutant.name, meeting, limits) if meeting else UNMET
             part.ended({mutant: found[mutant] for mutant in part.mutants})
         return True
 
@@ -108,20 +109,21 @@ class _Runner:
         for found in self._caches:
             found.cache_clear()
 
-    def _outcome(self, mutant: str, items: list[pytest.Item], limit: float) -> str:
+    def _outcome(self, mutant: str, items: list[pytest.Item], limits: list[float]) -> str:
         child = os.fork()
         if not child:
-            _leave(lambda: self._meets(mutant, items, limit))
+            _leave(lambda: self._meets(mutant, items, limits))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return {_PASSED: SURVIVED, _FAILED: KILLED, -signal.SIGALRM: KILLED}.get(code, f"crashed with {code}")
+        return _OUTCOMES.get(code, f"crashed with {code}")
 
-    def _meets(self, mutant: str, items: list[pytest.Item], limit: float) -> int:
-        signal.setitimer(signal.ITIMER_REAL, limit)
+    def _meets(self, mutant: str, items: list[pytest.Item], limits: list[float]) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         switch_on(mutant)
         self._hasty = True
         self._forget()  # or what was cached as tests were collected would stand in for the mutant
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following, limit in zip(items, [*items[1:], None], limits, strict=True):
+            signal.setitimer(signal.ITIMER_PROF, limit)
+            signal.setitimer(signal.ITIMER_REAL, 10 * limit)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
                 return _FAILED
