@@ -1,7 +1,7 @@
-"""A test session that meets each mutant anew: pytest collects once, and a forked child runs what touches the mutant.
+"""A test session that meets each mutant anew: pytest collects once, and a forked child runs what calls the mutant.
 
-Node ids would not do to tell a child what to run: the ids of parameters that pytest had to escape do not survive the
-way through its command line.
+So a mutant costs its tests and no more, and a child that ends in any way that was not foreseen is told apart from one
+whose tests failed.
 """
 
 from __future__ import annotations

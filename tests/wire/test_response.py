@@ -594,6 +594,7 @@ LATER: Final = "Wed, 21 Oct 2026 07:30:00 GMT"
         pytest.param({"retry-after-ms": "inf", "x-ms-retry-after-ms": "400"}, 0.4, id="inf, then x-ms"),
         pytest.param({"x-ms-retry-after-ms": "-1", "retry-after": "1"}, 1.0, id="negative x-ms, then seconds"),
         pytest.param({"retry-after-ms": "soon"}, None, id="nonsense in ms alone"),
+        pytest.param({"retry-after": "1_0"}, None, id="a number of Python's alone"),
         pytest.param({"retry-after-ms": "9" * 400}, None, id="huge in ms"),
         pytest.param({"retry-after-ms": LATER, "date": DATE}, 120.0, id="date for milliseconds"),
         pytest.param({"retry-after": DATE, "date": DATE}, 0.0, id="date of now"),
@@ -846,6 +847,10 @@ def test_refusal_in_a_success() -> None:
 )
 def test_excerpt(data: bytes, limit: int, expected: str) -> None:
     assert excerpt(data, limit) == expected
+
+
+def test_describe_replaces_what_is_no_text() -> None:
+    assert describe_error(b"caf\xe9 <b>au</b> lait").message == "caf\ufffd au lait"
 
 
 def test_describe_says_nothing_of_nothing() -> None:
@@ -1182,7 +1187,6 @@ def test_only_the_head_of_an_error_is_read(monkeypatch: pytest.MonkeyPatch) -> N
 # ---------------------------------------------------------------------------------------------------------------------
 # The words of errors, in full
 
-FILLING: Final = b'"x":[' + b"{}," * 100_000 + b"{}]"
 OVER: Final = (
     "with JSON of over 1,000 values, which is not read (max_body_values bounds the values, the depth is fixed)"
 )
@@ -1197,7 +1201,7 @@ NO_ANSWERS: Final[dict[str, tuple[Any, bytes, str, str]]] = {
     ),
     "completion of many values": (
         completion_from,
-        b'{"choices":[{"message":{"content":"hi"}}],%b}' % FILLING,
+        b'{"choices":[{"message":{"content":"hi"}}],"prompt_filter_results":[%b{}]}' % (b"{}," * 100_000),
         OVER,
         "chat completion",
     ),
@@ -1210,7 +1214,7 @@ NO_ANSWERS: Final[dict[str, tuple[Any, bytes, str, str]]] = {
     "embeddings": (embeddings_from, b"[]", "with JSON that is no list of embeddings", "list of embeddings"),
     "embeddings of many values": (
         embeddings_from,
-        b'{"data":[{"index":0,"embedding":[1]}],%b}' % FILLING,
+        b'{"data":[{"index":0,"embedding":[%b0]}]}' % (b"0," * 140_000),
         OVER,
         "list of embeddings",
     ),
@@ -1357,6 +1361,7 @@ def test_type_and_param_are_clean_and_bounded() -> None:
 
 def test_a_byte_order_mark_is_no_part_of_an_answer() -> None:
     mark = b"\xef\xbb\xbf"
+    assert complete(mark + json.dumps(ANSWER).encode()).text == "hi"
     assert embeddings(mark + json.dumps({"data": [VECTOR]}).encode()).data
     assert model_info(mark + b'{"model_name":"m"}').model_name == "m"
 
@@ -1426,6 +1431,12 @@ def test_all_that_base64_tells_of_a_secret_is_masked(key: str, encoding: Callabl
             said = encoding(b":" * before + key.encode() + b"@" * after).decode()
             first, end = -(-before * 8 // 6), (before + len(key)) * 8 // 6
             assert redact(said, [key]) == f"{said[:first]}[secret]{said[end:]}"
+
+
+def test_all_forms_of_a_secret_beside_each_other_are_masked() -> None:
+    key = KEYS[0]
+    said = " ".join([key, *(b64encode(b":" * before + key.encode() + b":::").decode() for before in range(3))])
+    assert redact(said, [key]).count("[secret]") == 4
 
 
 def test_json_in_json_is_masked() -> None:
