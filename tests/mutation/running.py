@@ -12,6 +12,7 @@ import os
 import pickle
 import resource
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,8 +53,9 @@ class Part:
 class _Runner:
     """A plugin of pytest that runs tests against mutants, instead of running tests."""
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, parts: list[Part], root: Path) -> None:
         self._parts = parts
+        self._root = root
         self._failed: list[str] = []
         self._hasty = False
         self._caches: list[functools._lru_cache_wrapper[Any]] = []
@@ -73,6 +75,8 @@ class _Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise pytest.UsageError("the tests could not be collected")
+        if not Path(sys.modules[PACKAGE].__file__ or "").is_relative_to(self._root):
+            raise pytest.UsageError(f"the tests import {PACKAGE} from elsewhere")
         caches = (found for found in gc.get_objects() if isinstance(found, functools._lru_cache_wrapper))
         self._caches = [found for found in caches if (found.__module__ or "").startswith(PACKAGE)]
         gc.freeze()
@@ -184,6 +188,7 @@ def run(parts: list[Part], root: Path, options: list[str]) -> None:
     settings.load_profile("mutation")
     own = ["-p", "no:terminal", "--assert=plain", "-p", "no:cacheprovider", f"--basetemp={root / 'temporary'}"]
     ini = ["-o", "timeout=0", "-o", f"pythonpath={root} {Path.cwd()}"]
+    sys.path.insert(0, str(root))  # for the package's own plugin of pytest, which comes before pytest's settings
     tests = sorted({test for part in parts for test in part.tests})
-    if code := pytest.main([*own, *ini, *options, *tests], plugins=[_Runner(parts)]):
+    if code := pytest.main([*own, *ini, *options, *tests], plugins=[_Runner(parts, root)]):
         raise RuntimeError(f"pytest ended with {code!r}")
