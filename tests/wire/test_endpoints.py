@@ -298,9 +298,14 @@ def test_dialect_by_name() -> None:
 
 
 def test_unknown_dialect() -> None:
-    unknown: Any = "azure"
-    with pytest.raises(ConfigurationError, match=r"^got dialect='azure', expected one of 'models'"):
-        Endpoint.parse("https://h.example/v1", dialect=unknown)
+    for unknown in ("azure", ["models"]):
+        dialect: Any = unknown
+        with pytest.raises(ConfigurationError) as caught:
+            Endpoint.parse("https://h.example/v1", dialect=dialect)
+        assert str(caught.value) == (
+            f"got dialect={unknown!r}, expected one of 'models', 'openai-v1', 'deployment', 'serverless', 'managed', "
+            "'generic'"
+        )
 
 
 @pytest.mark.parametrize(
@@ -718,3 +723,10 @@ def test_what_is_no_endpoint_in_full(url: str, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Endpoint.parse(url)
     assert str(caught.value) == words
+
+
+def test_a_host_whose_variables_hold_neither_key_nor_token() -> None:
+    environ = {"AZURE_OPENAI_ENDPOINT": AOAI}
+    assert settings_for(Endpoint.parse(f"{AOAI}/openai/v1"), environ) == Settings()
+    deployment = {"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/deployments/d"}
+    assert settings_from(deployment) == Settings(f"{AOAI}/openai/deployments/d")
