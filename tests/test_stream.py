@@ -545,6 +545,16 @@ async def test_a_server_that_never_ends_its_body_does_not_hold_the_stream() -> N
         await asyncio.wait_for(server.gone.wait(), 5)
 
 
+@pytest.mark.parametrize(("total", "waits"), [(600, False), (None, True)], ids=["too short", "no limit"])
+async def test_the_end_of_the_body_is_awaited_if_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, *, total: float | None, waits: bool
+) -> None:
+    monkeypatch.setattr("inference_async.stream.FINISH_SECONDS", 1000)
+    client, reply = streamed(HELLO)
+    assert (await client.stream("hi", timeouts=Timeouts(total=total)).final()).text == "Hello"
+    assert (reply.finished, reply.closed) == (waits, not waits)
+
+
 # Time
 
 

@@ -149,3 +149,8 @@ def test_error_names_the_limit_that_struck() -> None:
     error = deadlines.error(now=60.0)
     assert error.phase == "total"
     assert "within 60 s" in str(error)
+
+
+def test_without_a_total_the_first_wait_may_last() -> None:
+    deadlines = Deadlines(Timeouts(total=None), now=100.0)
+    assert (deadlines.phase, deadlines.until, deadlines.left(now=100.0)) == ("total", None, None)

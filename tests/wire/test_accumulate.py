@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from inference_async.errors import StreamError
 from inference_async.policy.limits import Limits
 from inference_async.types import (
+    UNSET,
     ChatCompletion,
     ChatCompletionChunk,
     ChunkChoice,
@@ -1193,6 +1194,41 @@ def test_tool_calls_of_a_choice_are_bounded(by: str) -> None:
         fold([choice(tool_calls=[call(number) for number in range(4)])], max_tool_calls=3)
 
 
+def test_a_choice_of_a_negative_number_is_the_first() -> None:
+    negative, first = delta(-1, content="a"), delta(0, content="b")
+    for pieces, said in (([negative, first, negative], "aba"), ([first, negative, first], "bab")):
+        (only,) = fold(pieces).completion.choices
+        assert (only.index, only.message.text) == (0, said)
+
+
+def test_the_first_name_of_a_message_stays() -> None:
+    said = [delta(content="a"), delta(name="ada"), delta(name="bob"), delta(content="b")]
+    assert fold(said).completion.message.name == "ada"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param([{}], UNSET, id="none"),
+        pytest.param([{"call_id": None}], None, id="null"),
+        pytest.param([{"call_id": "c"}], "c", id="text"),
+        pytest.param([{"call_id": "c"}, {"call_id": None}, {}], "c", id="null behind text"),
+        pytest.param([{"call_id": None}, {"call_id": "c"}], "c", id="text behind null"),
+        pytest.param([{"call_id": "c"}, {"call_id": "d"}], "d", id="two"),
+    ],
+)
+def test_the_call_id_of_a_function(given: list[dict[str, Any]], expected: Any) -> None:
+    pieces = [delta(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", **more}}]) for more in given]
+    (made,) = fold(pieces).completion.message.tool_calls
+    assert made.function.call_id == expected
+
+
+def test_names_of_the_answer_may_come_one_by_one() -> None:
+    empty: dict[str, Any] = {"choices": []}
+    whole = fold([empty | {"created": 5}, empty | {"id": "i"}, empty | {"model": "m", "id": "j", "created": 6}])
+    assert (whole.completion.id, whole.completion.model, whole.completion.created) == ("i", "m", 5)
+
+
 LONG: Final = "x" * 100
 ENDLESS: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
     "text": lambda _: choice(content=LONG),
@@ -1214,6 +1250,7 @@ ENDLESS: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
     "log probabilities": lambda _: {
         "choices": [{"logprobs": {"content": [{"token": "a", "logprob": -1.0, "top_logprobs": [{"token": "b"}]}]}}]
     },
+    "fields of log probabilities": lambda _: {"choices": [{"logprobs": {"x": LONG}}]},
     "filter results": lambda n: {"choices": [{"content_filter_results": {f"x{n}": {"detail": LONG}}}]},
     "unknown fields": lambda n: {"choices": [], f"x{n}": LONG},
     "unknown fields of a choice": lambda n: {"choices": [{f"x{n}": LONG}]},

@@ -317,6 +317,39 @@ def test_words_of_an_error_event(error: str, expected: str) -> None:
     assert str(item) == expected
 
 
+@pytest.mark.parametrize(("status", "expected"), [(503, 503), (None, 200)])
+def test_an_error_event_may_name_a_status(status: int | None, expected: int) -> None:
+    (error,) = decode(event({"error": {"message": "no", "status": status}}))
+    assert isinstance(error, StreamError)
+    assert error.status == expected
+
+
+DEEP: Final = "[" * 100 + "]" * 100
+UNREADABLE: Final = {
+    '{"choices":[5]}': (
+        'the stream holds an event of another shape: Expected `object`, got `int` - at `$.choices[0]`: {"choices":[5]}'
+    ),
+    "[]": "the stream holds an event that is no JSON object: []",
+    "<p>": "the stream holds an event that is not JSON: <p>",
+    DEEP: (
+        "the stream holds an event with values nested over 64 levels deep, which is not read (max_event_values bounds "
+        f"the values, the depth is fixed): {DEEP}"
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), UNREADABLE.items(), ids=["shape", "list", "text", "deep"])
+def test_what_cannot_be_read_in_full(data: str, words: str) -> None:
+    (error,) = decode(event(data))
+    assert str(error) == words
+
+
+def test_an_error_event_of_an_object_and_more_is_one_error() -> None:
+    (first, error) = decode(event(json.dumps(text("A")) + "went wrong"))
+    assert isinstance(first, ChatCompletionChunk)
+    assert str(error) == "the stream holds an event that is not JSON: went wrong"
+
+
 def test_objects_without_a_border_are_bounded() -> None:
     items = ChunkDecoder().decode([ServerSentEvent(b'{"choices":[]}' * 2000)])
     assert str(items[-1]).startswith("the stream holds an event of over ")

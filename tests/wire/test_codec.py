@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +35,7 @@ from inference_async.wire.codec import (
     BoundError,
     DecodeFailure,
     check_json,
+    decode_checked,
     decode_chunk,
     decode_completion,
     decode_embeddings,
@@ -425,6 +427,10 @@ def test_decode_json_keeps_numbers_and_order() -> None:
     assert list(decode_json(b'{"b":1,"a":2}')) == ["b", "a"]
 
 
+def test_decode_checked_reads_what_was_checked() -> None:
+    assert decode_checked(memoryview(b'{"a":[1]}')) == {"a": [1]}
+
+
 def test_plain_leaves_the_original_alone() -> None:
     message = AssistantMessage(content="a", unknown_fields={"x": {"y": 1}})
     twin = AssistantMessage(content="a", unknown_fields={"x": {"y": 1}})
@@ -666,6 +672,22 @@ def test_half_a_surrogate_pair_is_replaced(data: bytes, text: str) -> None:
     assert decode_json(data)["a"] == text
 
 
+def test_what_is_no_json_does_not_become_json() -> None:
+    data = b'"\0\0\\ud800"'
+    assert without_halves(data) == data
+    with pytest.raises(msgspec.DecodeError):
+        decode_json(data)
+
+
+def test_16_decorations_are_set_aside_and_no_more() -> None:
+    choice = {"message": {"content": "hi"}, "finish_reason": "stop", "content_filter_results": 5}
+    read = lenient({"created": "1", "choices": [choice] * 16}, ChatCompletion)
+    assert (read.created, read.text, len(read.choices)) == (1, "hi", 16)
+    assert {row.extra["content_filter_results"] for row in read.choices} == {5}
+    with pytest.raises(msgspec.ValidationError):
+        lenient({"choices": [choice] * 17}, ChatCompletion)
+
+
 def test_log_probabilities_without_end_are_set_aside_as_a_whole() -> None:
     rows = [{"token": "a", "logprob": -1.0, "top_logprobs": {"a": -1.0}} for _ in range(100)]
     obj = {"choices": [{"index": 0, "message": {"content": "hi"}, "logprobs": {"content": rows}}]}
@@ -759,6 +781,35 @@ def test_the_values_of_a_large_text_are_counted(unit: bytes, weight: float) -> N
     decode_json(data[: LARGE // 2].rpartition(b",")[0] + b"]", 1)  # of a small one they are not
 
 
+def test_the_bound_on_values_is_exact() -> None:
+    count = 8 * (LARGE // 24 + 1)  # of an object and a comma: nine eighths each
+    data = b"[" + b"{}," * count + b"0]"
+    decode_json(data, 1 + 9 * count // 8)
+    with pytest.raises(BoundError):
+        decode_json(data, 9 * count // 8)
+
+
+def test_from_how_many_bytes_on_values_are_counted() -> None:
+    data = b"[" + b"0," * (LARGE // 2 - 10) + b"0]"
+    decode_json(data.ljust(LARGE - 1), 1)
+    with pytest.raises(BoundError):
+        decode_json(data.ljust(LARGE), 1)
+    chunk = b'{"x":' + data + b"}"
+    with pytest.raises(BoundError):
+        decode_chunk(chunk.ljust(LARGE), 1)
+
+
+@pytest.mark.parametrize("decode", [decode_chunk, decode_completion, decode_embeddings, decode_json])
+def test_every_way_in_counts_values(decode: Any) -> None:
+    data = b'{"id":"","x":[' + b"{}," * 100_000 + b"{}]}"
+    with pytest.raises(BoundError, match="over 112,000 values"):
+        decode(data, 112_000)
+    with pytest.raises(BoundError, match="over 1 values"):
+        decode(b'{"id":"' + b" " * LARGE + b'"}', 1)
+    with contextlib.suppress(msgspec.ValidationError):  # which is of a field that is not known
+        decode(data, 113_000)
+
+
 def test_a_large_answer_is_within_the_bounds() -> None:
     vector = b"[" + b",".join([b"0.012345"] * 3072) + b"]"
     rows = [b'{"object":"embedding","index":%d,"embedding":%s}' % (index, vector) for index in range(20)]
@@ -795,3 +846,16 @@ def test_bad_utf_8_is_replaced_wherever_the_text_is_cut(data: bytes, piece: int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("inference_async.wire.codec._SCANNED_AT_ONCE", piece)
         assert with_replacements(data) == data.decode("utf-8", "replace").encode()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The way out
+
+
+def test_any_mapping_is_an_object() -> None:
+    assert encode(MappingProxyType({"a": MappingProxyType({})})) == b'{"a":{}}'
+
+
+def test_what_has_no_json_form() -> None:
+    with pytest.raises(TypeError, match=r"^objects of type complex have no JSON form$"):
+        encode({"a": 1j})

@@ -6,7 +6,7 @@ import base64
 import json
 import struct
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -518,3 +518,34 @@ def test_headers_of_the_caller_go_with_images() -> None:
 @pytest.mark.parametrize("url", ["data:image/png;base64,AA==", "https://h.example/a.png", "http://h.example/a.png"])
 def test_addresses_of_images(url: str) -> None:
     assert json.loads(images([url])[0].body)["input"] == [{"image": url}]
+
+
+REFUSALS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
+    "no inputs": (lambda: text_inputs([]), "got an empty list of inputs, expected at least one"),
+    "too many": (
+        lambda: calls(["a"] * 3, batch_size=2, split=False),
+        "got 3 inputs with split=False, expected at most 2; leave split out to send them in several requests",
+    ),
+    "images of no kind": (
+        lambda: images(5),
+        (
+            "got images of type int, expected an ImageEmbeddingInput, or a list of at least one; "
+            "ImageEmbeddingInput.load(path) makes one from a file"
+        ),
+    ),
+    "image of no kind": (
+        lambda: images([5]),
+        "got an image of type int at 0, expected an ImageEmbeddingInput, a dict with 'image', or a data URL",
+    ),
+    "path of an image": (
+        lambda: images("cat.png"),
+        ("got no image at 0, expected a data URL under 'image'; ImageEmbeddingInput.load(path) makes one from a file"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals_in_full(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    assert str(caught.value) == words

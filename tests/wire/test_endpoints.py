@@ -298,9 +298,14 @@ def test_dialect_by_name() -> None:
 
 
 def test_unknown_dialect() -> None:
-    unknown: Any = "azure"
-    with pytest.raises(ConfigurationError, match=r"^got dialect='azure', expected one of 'models'"):
-        Endpoint.parse("https://h.example/v1", dialect=unknown)
+    for unknown in ("azure", ["models"]):
+        dialect: Any = unknown
+        with pytest.raises(ConfigurationError) as caught:
+            Endpoint.parse("https://h.example/v1", dialect=dialect)
+        assert str(caught.value) == (
+            f"got dialect={unknown!r}, expected one of 'models', 'openai-v1', 'deployment', 'serverless', 'managed', "
+            "'generic'"
+        )
 
 
 @pytest.mark.parametrize(
@@ -586,9 +591,13 @@ def test_explain_says_what_was_understood_and_no_secret() -> None:
     }
     generic = Endpoint.parse("https://h.example/v1").explain()
     assert generic["api-version"] == "none is sent"
+    assert generic["further query"] == "none"
     assert generic["a key goes in"] == "authorization, as a bearer"
-    assert generic["a token is for"].startswith("no scope known")
-    assert Endpoint.parse(f"{R}/models").explain()["unknown fields"] == "the extra-parameters header decides"
+    assert generic["a token is for"] == "no scope known: say scope= if the host takes Entra ID tokens"
+    models = Endpoint.parse(f"{R}/models?a=1&b=2").explain()
+    assert models["unknown fields"] == "the extra-parameters header decides"
+    assert models["usage in a stream"] == "comes unasked"
+    assert models["further query"] == "a, b"
 
 
 @pytest.mark.parametrize(
@@ -685,3 +694,39 @@ def test_a_token_goes_only_to_the_host_it_was_set_for() -> None:
     assert settings_for(Endpoint.parse(f"{R}/models"), environ).token is None
     with_key = {**environ, "AZURE_OPENAI_API_KEY": "k"}
     assert settings_for(Endpoint.parse(f"{AOAI}/openai/v1"), with_key)[1:] == ("k", None, None)
+
+
+GONE: Final = "GitHub Models was shut down on 2026-07-30; deploy the model in Foundry, and use"
+LITTLE: Final = "which says too little; expected one of"
+NO_ENDPOINTS: Final = {
+    "https://models.github.ai/inference": (
+        f"got models.github.ai: {GONE} https://NAME.services.ai.azure.com/openai/v1"
+    ),
+    "https://ai.azure.com/build": (
+        "got a page of the portal (ai.azure.com), expected the endpoint that it shows, such as "
+        "https://NAME.services.ai.azure.com/openai/v1"
+    ),
+    R: (
+        f"got an Azure endpoint with no path, {LITTLE} {R}/openai/v1, {R}/models, {R}/openai/deployments/NAME "
+        "(or say dialect= if this is another kind)"
+    ),
+    f"{AOAI}/x": (
+        f"got an Azure endpoint with the path '/x', {LITTLE} {AOAI}/openai/v1, {AOAI}/openai/deployments/NAME "
+        "(or say dialect= if this is another kind)"
+    ),
+    f'"{R}"': "got an endpoint in quotes or angle brackets, expected the bare URL",
+}
+
+
+@pytest.mark.parametrize(("url", "words"), NO_ENDPOINTS.items(), ids=NO_ENDPOINTS)
+def test_what_is_no_endpoint_in_full(url: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Endpoint.parse(url)
+    assert str(caught.value) == words
+
+
+def test_a_host_whose_variables_hold_neither_key_nor_token() -> None:
+    environ = {"AZURE_OPENAI_ENDPOINT": AOAI}
+    assert settings_for(Endpoint.parse(f"{AOAI}/openai/v1"), environ) == Settings()
+    deployment = {"AZURE_OPENAI_ENDPOINT": f"{AOAI}/openai/deployments/d"}
+    assert settings_from(deployment) == Settings(f"{AOAI}/openai/deployments/d")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Final
 
@@ -31,7 +31,18 @@ from inference_async.types import (
     UserMessage,
 )
 from inference_async.wire.endpoints import Endpoint
-from inference_async.wire.request import Call, chat_call, check_header, check_options, checked_extra, raw_call
+from inference_async.wire.request import (
+    Call,
+    Secret,
+    chat_call,
+    check_header,
+    check_options,
+    checked_extra,
+    checked_headers,
+    json_call,
+    message_list,
+    raw_call,
+)
 from inference_async.wire.response import completion_from
 
 V1: Final = Endpoint.parse("https://r.services.ai.azure.com/openai/v1")
@@ -942,3 +953,102 @@ def test_several_messages_in_a_tuple_go_out_in_order() -> None:
         "b",
         "c",
     ]
+
+
+async def _answer() -> None:
+    """What someone forgot to await."""
+
+
+ROLES: Final = "system, developer, user, assistant, tool"
+REFUSALS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
+    "no messages": (lambda: made([]), "got an empty list of messages, expected at least one"),
+    "no role": (lambda: made([{}]), f"got no role in messages[0], expected one of {ROLES}"),
+    "role of no kind": (lambda: made([{"role": 5}]), f"got role 5 in messages[0], expected one of {ROLES}"),
+    "an answer as a message": (
+        lambda: made([ChatCompletion()]),
+        "got messages[0] of type ChatCompletion, expected text, a message or a dict; its .message is one",
+    ),
+    "a coroutine as a message": (
+        lambda: made([_answer()]),
+        "got messages[0] of type coroutine, expected text, a message or a dict; was an `await` forgotten?",
+    ),
+    "number in an option": (
+        lambda: made(options={"logit_bias": {"1": math.nan}}),
+        "got nan in logit_bias.1, expected a finite number",
+    ),
+    "header of no text": (
+        lambda: made(headers={"x-key": 5}),
+        "got a value of type int for the header 'x-key', expected text",
+    ),
+    "tool of no kind": (
+        lambda: made(options={"tools": [5]}),
+        "got tools[0] of type int, expected a tool or its definition; see @tool",
+    ),
+    "function as a tool": (
+        lambda: made(options={"tools": [len]}),
+        (
+            "got tools[0] of type builtin_function_or_method, expected a tool or its definition; "
+            "run_tools() takes plain functions, @tool makes a tool of one"
+        ),
+    ),
+    "format of no kind": (
+        lambda: made(options={"response_format": "json_schema"}),
+        (
+            "got response_format='json_schema', expected 'text', 'json_object', or an object of another type; "
+            "for a schema, say response_type= or pass a JSONSchemaFormat"
+        ),
+    ),
+    "method": (
+        lambda: raw_call(V1, "FETCH", "files"),
+        "got method='FETCH', expected one of GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS",
+    ),
+    "two bodies": (
+        lambda: raw_call(V1, "POST", "files", json=1, body=b"1"),
+        "got both json= and body=, expected one of them",
+    ),
+    "half a character in params": (
+        lambda: raw_call(V1, "GET", "files", params={"after": "\ud800"}),
+        "got params with half of a surrogate pair, expected text",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals_in_full(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    assert str(caught.value) == words
+
+
+def test_only_credentials_among_the_headers_are_masked() -> None:
+    headers = checked_headers({"API-Key": "0123456789", "X-Trace": "t"}, V1)
+    assert headers == {"api-key": "0123456789", "x-trace": "t"}
+    assert repr(headers) == "{'api-key': '[secret]', 'x-trace': 't'}"
+    assert {name: type(value) for name, value in headers.items()} == {"api-key": Secret, "x-trace": str}
+
+
+def test_a_call_shows_its_address_up_to_the_first_question_mark() -> None:
+    assert repr(Call(method="GET", url="https://h.example/a?key=1?2", headers={})) == "<Call GET https://h.example/a>"
+
+
+def test_a_call_asks_for_json_unless_told_otherwise() -> None:
+    assert json_call(V1, "embeddings", {}, has_extra=False, owned=()).headers["accept"] == "application/json"
+
+
+USER: Final = UserMessage(content="hi")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param("hi", ["hi"], id="text"),
+        pytest.param({"role": "user", "content": "hi"}, [{"role": "user", "content": "hi"}], id="dict"),
+        pytest.param(USER, [USER], id="message"),
+        pytest.param([USER, "hi"], [USER, "hi"], id="list"),
+        pytest.param((USER, "hi"), [USER, "hi"], id="tuple"),
+    ],
+)
+def test_messages_as_a_list_of_their_own(given: Any, expected: list[Any]) -> None:
+    found = message_list(given)
+    assert found == expected
+    assert found is not given

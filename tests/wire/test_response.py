@@ -595,6 +595,7 @@ LATER: Final = "Wed, 21 Oct 2026 07:30:00 GMT"
         pytest.param({"retry-after-ms": "inf", "x-ms-retry-after-ms": "400"}, 0.4, id="inf, then x-ms"),
         pytest.param({"x-ms-retry-after-ms": "-1", "retry-after": "1"}, 1.0, id="negative x-ms, then seconds"),
         pytest.param({"retry-after-ms": "soon"}, None, id="nonsense in ms alone"),
+        pytest.param({"retry-after": "1_0"}, None, id="a number of Python's alone"),
         pytest.param({"retry-after-ms": "9" * 400}, None, id="huge in ms"),
         pytest.param({"retry-after-ms": LATER, "date": DATE}, 120.0, id="date for milliseconds"),
         pytest.param({"retry-after": DATE, "date": DATE}, 0.0, id="date of now"),
@@ -855,6 +856,10 @@ def test_refusal_in_a_success() -> None:
 )
 def test_excerpt(data: bytes, limit: int, expected: str) -> None:
     assert excerpt(data, limit) == expected
+
+
+def test_describe_replaces_what_is_no_text() -> None:
+    assert describe_error(b"caf\xe9 <b>au</b> lait").message == "caf\ufffd au lait"
 
 
 def test_describe_says_nothing_of_nothing() -> None:
@@ -1189,6 +1194,188 @@ def test_only_the_head_of_an_error_is_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The words of errors, in full
+
+OVER: Final = (
+    "with JSON of over 1,000 values, which is not read (max_body_values bounds the values, the depth is fixed)"
+)
+NO_ANSWERS: Final[dict[str, tuple[Any, bytes, str, str]]] = {
+    "completion": (completion_from, b"[]", "with JSON that is no chat completion", "chat completion"),
+    "completion of nothing": (completion_from, b'{"choices":[]}', "with JSON without a choice", "chat completion"),
+    "completion of an empty choice": (
+        completion_from,
+        b'{"choices":[{}]}',
+        "with a choice without a message",
+        "chat completion",
+    ),
+    "completion of many values": (
+        completion_from,
+        b'{"choices":[{"message":{"content":"hi"}}],"prompt_filter_results":[%b{}]}' % (b"{}," * 100_000),
+        OVER,
+        "chat completion",
+    ),
+    "completion of many choices": (
+        completion_from,
+        b'{"choices":[%b{"message":{"content":"hi"}}]}' % (b'{"message":{"content":"hi"}},' * 128),
+        "with 129 choices (max_choices is 128)",
+        "chat completion",
+    ),
+    "embeddings": (embeddings_from, b"[]", "with JSON that is no list of embeddings", "list of embeddings"),
+    "embeddings of many values": (
+        embeddings_from,
+        b'{"data":[{"index":0,"embedding":[%b0]}]}' % (b"0," * 140_000),
+        OVER,
+        "list of embeddings",
+    ),
+    "model": (model_info_from, b"{}", "with JSON that is no description of a model", "description of a model"),
+    "model in a list": (
+        model_info_from,
+        b"[]",
+        "with JSON that is no description of a model",
+        "description of a model",
+    ),
+    "model of many values": (
+        model_info_from,
+        b'{"x":[%b{}]}' % (b"{}," * 1_048_576),
+        OVER.replace("1,000", "1,048,576"),
+        "description of a model",
+    ),
+}
+
+
+@pytest.mark.parametrize(("read", "body", "what", "expected"), NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_what_is_no_answer_in_full(read: Any, body: bytes, what: str, expected: str) -> None:
+    bounds = {} if read is model_info_from else {"limits": Limits(max_body_values=1000)}
+    with pytest.raises(InvalidResponseError) as caught:
+        read(status=203, headers={"content-type": "text/x"}, body=body, url=URL, **bounds)
+    shown = excerpt(body)
+    assert str(caught.value) == (
+        f"got 203 from {URL} {what}, labelled text/x: {shown}; expected a {expected}: is this the address of the API?"
+    )
+    assert caught.value.status == 203
+    assert caught.value.body == excerpt(body, 2048)
+    assert len(shown) <= 200
+
+
+def test_nothing_at_all_in_full() -> None:
+    error = not_an_answer("nothing", status=200, headers={}, body=b"", url=URL)
+    assert str(error) == (
+        f"got 200 from {URL} with nothing, labelled no content type: (empty); "
+        "expected a chat completion: is this the address of the API?"
+    )
+    assert error.body == "(empty)"
+
+
+AGAIN: Final = "; the fault is the service's: try again later"
+FULLY: Final[dict[str, tuple[int, Any, str]]] = {
+    "nothing": (400, b"", " without a reason"),
+    "a code that only repeats the status": (500, {"error": {"message": "m", "code": 500}}, f": m{AGAIN}"),
+    "another code": (500, {"error": {"message": "m", "code": 1000}}, f": m (code 1000){AGAIN}"),
+    "a byte order mark": (400, b'\xef\xbb\xbf{"message":"m"}', ": m"),
+    "msg": (400, {"msg": "words"}, ": words"),
+    "detail in brackets": (400, {"message": "Unknown model X. ", "detail": "why"}, ": Unknown model X (why)"),
+    "detail that was said": (400, {"message": "no model x", "detail": "model x"}, ": no model x"),
+    "detail without a place": (400, {"message": "m", "detail": {"message": "inner"}}, ": m (inner)"),
+    "details": (400, {"detail": [{"msg": "a"}, {"msg": "b"}]}, ": a; b"),
+    "an input that is no plain value": (
+        400,
+        {"message": "m", "detail": {"loc": ["body", "stop"], "input": [1, 2]}},
+        ": m (stop)",
+    ),
+    "an input that is the prompt": (
+        400,
+        {"message": "m", "detail": {"loc": ["body", "messages", 0, "content"], "input": "my secret"}},
+        ": m (messages.0.content)",
+    ),
+    "an error in its message": (400, {"message": "  " + json.dumps({"message": "inner"})}, ": inner"),
+    "an error in a message in a message": (
+        400,
+        {"message": json.dumps({"message": json.dumps({"message": "deep"})})},
+        ': {"message": "deep"}',
+    ),
+    "the model": (
+        422,
+        {"message": "m"},
+        ": m; this model does not take the parameter, or not that value: mend it, leave it out, or use another model",
+    ),
+    "extra parameters": (
+        400,
+        {"message": "Extra parameters are not allowed"},
+        (
+            ": Extra parameters are not allowed; extra_mode='pass-through' hands them to the model, "
+            "extra_mode='drop' leaves them out"
+        ),
+    ),
+    "no model": (
+        400,
+        {"error": {"code": "no_model_name", "message": "m"}},
+        ": m (code no_model_name); name the deployment with model=, for the call or for the client",
+    ),
+    "refused": (
+        400,
+        {"error": {"code": "content_filter", "message": "m"}},
+        ": m (code content_filter); content safety refused the prompt",
+    ),
+    "refused for two reasons": (
+        400,
+        {
+            "error": {
+                "message": "m",
+                "content_filter_result": {"hate": {"filtered": True}, "violence": {"filtered": True}},
+            }
+        },
+        ": m; content safety refused the prompt for hate, violence",
+    ),
+    "a redirect": (
+        300,
+        {"message": "m", "status": 500},
+        (
+            ": m; redirects are not followed, so that the key and the prompt stay with one host; "
+            "this one leads to no host at all"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "words"), FULLY.values(), ids=FULLY)
+def test_an_error_in_full(status: int, body: Any, words: str) -> None:
+    assert str(error(body, status)) == f"got {status} from {URL}{words}"
+
+
+def test_a_call_without_a_credential_in_full() -> None:
+    assert str(error({"message": "m"}, 401, secrets=())) == (
+        f"got 401 from {URL}: m; no credential was sent: pass one as credential="
+    )
+
+
+def test_a_redirect_is_named_by_its_host_alone() -> None:
+    words = str(error(b"", 302, {"location": "https://user:password@other.example/path?key=k"}))
+    assert words.endswith("this one leads to other.example")
+    assert str(error(b"", 302, {"location": "http://[bad"})).endswith("this one leads to no host at all")
+
+
+@pytest.mark.parametrize(
+    ("named", "status"), [(399, 200), (400, 400), ("404", 404), (599, 599), (600, 200), ("5xx", 200), ("0500", 200)]
+)
+@pytest.mark.parametrize("beside", [True, False], ids=["beside the error", "in it"])
+def test_the_status_that_a_success_names(named: Any, status: int, *, beside: bool) -> None:
+    inner = {"message": "m"} if beside else {"message": "m", "status": named}
+    assert error({"error": inner, "status": named if beside else None}, 200).status == status
+
+
+def test_type_and_param_are_clean_and_bounded() -> None:
+    refused = error({"error": {"message": "m", "type": "a\nb", "param": "c" * 300}})
+    assert (refused.type, refused.param) == ("a b", "c" * 199 + "…")
+
+
+def test_a_byte_order_mark_is_no_part_of_an_answer() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert complete(mark + json.dumps(ANSWER).encode()).text == "hi"
+    assert embeddings(mark + json.dumps({"data": [VECTOR]}).encode()).data
+    assert model_info(mark + b'{"model_name":"m"}').model_name == "m"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Secrets
 
 KEYS: Final = (
@@ -1255,6 +1442,12 @@ def test_all_that_base64_tells_of_a_secret_is_masked(key: str, encoding: Callabl
             assert redact(said, [key]) == f"{said[:first]}[secret]{said[end:]}"
 
 
+def test_all_forms_of_a_secret_beside_each_other_are_masked() -> None:
+    key = KEYS[0]
+    said = " ".join([key, *(b64encode(b":" * before + key.encode() + b":::").decode() for before in range(3))])
+    assert redact(said, [key]).count("[secret]") == 4
+
+
 def test_json_in_json_is_masked() -> None:
     key = 'pa"ss/word'
     assert redact(json.dumps(json.dumps(key)), [key]) == '"\\"[secret]\\""'
@@ -1263,6 +1456,12 @@ def test_json_in_json_is_masked() -> None:
 def test_a_long_secret_takes_no_more_than_its_length() -> None:
     key = KEYS[1]
     assert redact(f'{{"token":"{key}","next":"{key}/tail"}}', [key]) == '{"token":"[secret]","next":"[secret]/tail"}'
+
+
+def test_the_pattern_of_a_token_is_no_larger_than_that_of_a_key() -> None:
+    token, _ = _pattern("Zm9v" * 1000)
+    key, _ = _pattern("Zm9v" * 10)
+    assert len(token.pattern) < 2 * len(key.pattern)
 
 
 @pytest.mark.parametrize(
