@@ -146,7 +146,7 @@ class FaultServer:
         return self._tally.status(
             version=__version__,
             uptime=round(time.monotonic() - self._began, 3),
-            answers="a short chat answer to whatever is asked",
+            answers="a short chat answer" + (f"; behind the faults, {self._behind}" if self._behind else ""),
             limits=[],
             faults=[one.name for one in self._faults],
         )
