@@ -1,27 +1,43 @@
-"""The guide: every block of code in it runs, in order, against the emulator."""
+"""The documentation: every block of code in it runs, in order, against the emulator."""
 
 from __future__ import annotations
 
 import ast
 import os
 import re
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inference_async.cli.app import cli
 from inference_async.cli.conformance import conformance
 from inference_async.cli.doctor import Asked
-from inference_async.emulator import Emulator
+from inference_async.emulator import Emulator, Latency, RateLimit, Script, fault
 from tests.support import PLUGIN
 
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 GUIDE = ROOT / "docs" / "guide.md"
+EMULATOR = ROOT / "docs" / "emulator.md"
 FEATURES = ROOT / "docs" / "features.md"
 WITHOUT_A_TEST = {"prompt templates (`.prompty`)", "image generation, the Responses API"}  # ours: no
+
+
+def blocks_of(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+async def run_blocks(path: Path, *, at_least: int) -> None:
+    blocks = blocks_of(path, "python")
+    assert len(blocks) >= at_least
+    source = "async def page():\n" + textwrap.indent("\n".join(blocks), "    ")
+    names: dict[str, Any] = {}
+    exec(compile(ast.parse(source), str(path), "exec", dont_inherit=True), names)
+    await names["page"]()
 
 
 async def test_the_guide_runs_as_it_stands(
@@ -30,12 +46,7 @@ async def test_the_guide_runs_as_it_stands(
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", emulator.models_url)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
-    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 8
-    source = "async def guide():\n" + textwrap.indent("\n".join(blocks), "    ")
-    names: dict[str, Any] = {}
-    exec(compile(ast.parse(source), str(GUIDE), "exec", dont_inherit=True), names)
-    await names["guide"]()
+    await run_blocks(GUIDE, at_least=8)
     said = capsys.readouterr().out
     for words in (
         "a matter of debate. stop Usage(prompt_tokens=19",
@@ -52,6 +63,34 @@ async def test_the_guide_runs_as_it_stands(
         "\nRain.\n503\ncut after Grüße aus\nGrüße aus Köln. 3\n",
     ):
         assert words in said
+
+
+async def test_the_page_on_the_emulator_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    await run_blocks(EMULATOR, at_least=5)
+    assert capsys.readouterr().out.splitlines() == [
+        "Rain.",
+        "How fast are you?",
+        "again in 38 s, tokens left: 18",
+        "Is anybody there? 1",
+        "[Count(operation='chat/completions', status=200, requests=1)] 3 0",
+    ]
+
+
+def test_scripts_on_that_page_are_some() -> None:
+    scripts = [Script.from_json(block.encode()) for block in blocks_of(EMULATOR, "json")]
+    assert [rule.answer.content for rule in scripts[0].rules][:1] == ["Rain."]
+
+
+@pytest.mark.parametrize("line", "".join(blocks_of(EMULATOR, "sh")).splitlines())
+def test_commands_on_that_page_are_understood(line: str) -> None:
+    program, name, *args = shlex.split(line)
+    assert program == "inference-async"
+    given = cli.commands[name].make_context(name, [arg.replace("weather.json", __file__) for arg in args]).params
+    Latency.parse(given["latency"] or "", jitter=given["jitter"] or "")
+    for fault_name in given["named"]:
+        fault(fault_name)
+    if given["rate_limit"]:
+        RateLimit.parse(given["rate_limit"])
 
 
 TESTING = (ROOT / "docs" / "testing.md").read_text()

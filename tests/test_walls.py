@@ -39,6 +39,7 @@ DEPENDENCIES = {
         "net/faults.py",
         "client.py",
         "emulator/server.py",
+        "emulator/upstream.py",
     },  # client.py: in a TYPE_CHECKING block only
     "yarl": {"net/aiohttp.py"},
     "anyio": {"net/files.py", "net/threads.py"},

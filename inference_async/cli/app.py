@@ -26,7 +26,7 @@ from .embed import embed
 from .faults import faults
 from .info import info
 from .named import text_lines, tools_named
-from .serve import serve, serve_faults
+from .serve import Behaviour, serve, serve_faults
 
 __all__ = ["cli", "run"]
 
@@ -240,7 +240,22 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A JSON file that says what to answer, in place of the one that ships with the package.",
 )
-@click.option("--pace", type=float, default=1.0, show_default=True, help="A factor on the delays of the script.")
+@click.option("--pace", type=float, default=1.0, show_default=True, help="A factor on all delays; 0 for none.")
+@click.option("--latency", metavar="first=400ms,token=25ms", help="The delays, in place of the script's.")
+@click.option("--jitter", metavar="20%", help="By how much each delay is shorter or longer, at random.")
+@click.option("--seed", type=int, metavar="N", help="What the jitter is drawn from, so that runs repeat.")
+@click.option(
+    "--rate-limit", metavar="rpm=60,tpm=10000", help="Requests and tokens per minute; what is beyond them gets a 429."
+)
+@click.option("--upstream", metavar="URL", help="An OpenAI-compatible server, such as a local model, that answers.")
+@click.option(
+    "--upstream-key",
+    metavar="KEY",
+    envvar="INFERENCE_ASYNC_UPSTREAM_KEY",
+    show_envvar=True,
+    help="The key of that server; the environment keeps it out of the list of processes.",
+)
+@click.option("--show-prompts", is_flag=True, help="Show the last message of each request on the status page.")
 @click.option(
     "--fault",
     "named",
@@ -249,19 +264,25 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
     shell_complete=fault_names,
     help="Misbehave instead: `inference-async faults` lists how. Given again, it is for the next request.",
 )
-def serve_command(port: int, key: str, script: Path | None, pace: float, named: tuple[str, ...]) -> int:
+def serve_command(
+    port: int, key: str, script: Path | None, pace: float, named: tuple[str, ...], **behaviour: Any
+) -> int:
     """Run the emulator on loopback for other programs, until Ctrl-C or SIGTERM.
 
     It speaks every dialect of the API on one port, chat and embeddings, and answers from a script; what no rule of the
-    script fits is said back. With --fault it gives a short chat answer on every path, takes any key, and does one thing
-    wrong: `--fault status-503 --fault fine` refuses the first request and answers the others.
+    script fits is said back. With --upstream another server answers in its place. A page at / shows what goes on.
+
+    With --fault it gives a short chat answer on every path, takes any key, and does one thing wrong:
+    `--fault status-503 --fault fine` refuses the first request and answers the others.
     """
     if not 0 <= pace < math.inf:
         raise click.BadParameter("expected a number, 0 or more", param_hint="'--pace'")
     if not named:
-        return _run(serve(port=port, key=key or None, script=script, pace=pace))
+        return _run(serve(port=port, key=key or None, script=script, pace=pace, behaviour=Behaviour(**behaviour)))
     if script is not None:
         raise click.UsageError("got --script beside --fault, which answers from none")
+    if Behaviour(**behaviour)._replace(upstream_key=None) != Behaviour():  # which may be in the environment
+        raise click.UsageError("got --fault beside what only the emulator does, such as --latency or --upstream")
     return _run(serve_faults(named, port=port, pause=_PAUSE * pace))
 
 

@@ -14,7 +14,7 @@ from .refusals import invalid, like_models, mistyped
 from .script import Script, tokens_of
 from .vectors import ENCODINGS, encoded, vector_of
 
-__all__ = ["SHUFFLED", "embed_images", "embed_text"]
+__all__ = ["SHUFFLED", "check_pictures", "check_texts", "embed_pictures", "embed_text"]
 
 SHUFFLED: Final = "shuffled"
 """A model of this name answers with the last embedding first."""
@@ -33,8 +33,8 @@ _OPENAI_FORMATS: Final = one_of("float", "base64")
 _INPUT_TYPES: Final = one_of("text", "query", "document")
 
 
-def embed_text(dialect: Dialect, given: Any, mode: str | None, script: Script) -> dict[str, Any]:
-    """The answer to a request for embeddings of text.
+def check_texts(dialect: Dialect, given: Any, mode: str | None, script: Script) -> dict[str, Any]:
+    """The body of a request for embeddings of text, whose input is a list, whatever it was.
 
     Texts come in a list; endpoints with OpenAI's manners also take a single one. Both also take tokens as numbers.
 
@@ -42,15 +42,11 @@ def embed_text(dialect: Dialect, given: Any, mode: str | None, script: Script) -
         Refusal: 400 or 422, as in a chat request.
     """
     body = _checked(dialect, given, mode, script)
-    inputs = _texts(dialect, body.get("input"))
-    words = [value if isinstance(value, str) else " ".join(map(str, value)) for value in inputs]
-    used = sum(len(tokens_of(value)) if isinstance(value, str) else len(value) for value in inputs)
-    size: int = body.get("dimensions") or _DIMENSIONS
-    return _answer(dialect, body, [vector_of(text, size) for text in words], {"prompt_tokens": used})
+    return {**body, "input": _texts(dialect, body.get("input"))}
 
 
-def embed_images(dialect: Dialect, given: Any, mode: str | None, script: Script) -> dict[str, Any]:
-    """The answer to a request for embeddings of pictures, each with or without a text.
+def check_pictures(dialect: Dialect, given: Any, mode: str | None, script: Script) -> dict[str, Any]:
+    """The body of a request for embeddings of pictures, each with or without a text.
 
     Raises:
         Refusal: 400 or 422, as in a chat request.
@@ -60,10 +56,28 @@ def embed_images(dialect: Dialect, given: Any, mode: str | None, script: Script)
     if not is_array(inputs) or not inputs or not all(_is_picture(value) for value in inputs):
         raise mistyped(dialect, "input", 'a list of {"image": "data:image/...;base64,...", "text": "..."}', "")
     _check_count(inputs)
+    return body
+
+
+def embed_text(dialect: Dialect, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a checked body."""
+    inputs: list[str | list[int]] = body["input"]
+    words = [value if isinstance(value, str) else " ".join(map(str, value)) for value in inputs]
+    used = sum(len(tokens_of(value)) if isinstance(value, str) else len(value) for value in inputs)
+    size: int = body.get("dimensions") or _DIMENSIONS
+    return _answer(dialect, body, [vector_of(text, size) for text in words], {"prompt_tokens": used})
+
+
+def embed_pictures(dialect: Dialect, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a checked body.
+
+    Raises:
+        Refusal: 400: a picture is none.
+    """
     size: int = body.get("dimensions") or _DIMENSIONS
     vectors: list[list[float]] = []
     patches = used = 0
-    for value in inputs:
+    for value in body["input"]:
         data, text = _pixels(value["image"]), value.get("text") or ""
         vectors.append(vector_of(text, size, data=data))
         patches += -(-len(data) // _PATCH)

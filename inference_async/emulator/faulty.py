@@ -17,10 +17,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .._version import __version__
 from ..errors import ConfigurationError
 from .behaviour import End, Fault, spoken
 from .bodies import BIG, Asked
 from .faults import fault
+from .page import HEADERS, VIEWS
+from .tally import Entry, Status, Tally
 
 __all__ = ["FaultServer", "refusing"]
 
@@ -55,6 +58,7 @@ class FaultServer:
         tls: speak TLS, as this context says.
         pause: seconds between the bytes or pieces of what comes slowly.
         target: where redirects to another origin lead.
+        page: what comes to `GET /` and `GET /status.json` is a page that shows what goes on, and takes no turn.
         log: told in one line of each request.
 
     Attributes:
@@ -74,6 +78,7 @@ class FaultServer:
         tls: ssl.SSLContext | None = None,
         pause: float = 0.2,
         target: str = "http://elsewhere.invalid/",
+        page: bool = False,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self.requests: list[Asked] = []
@@ -85,6 +90,9 @@ class FaultServer:
         self._tls = tls
         self._pause = pause
         self._target = target
+        self._page = page
+        self._tally = Tally()
+        self._began = time.monotonic()
         self._log = log
         self._server: asyncio.Server | None = None
         self._attended: dict[asyncio.Task[None], _Connection] = {}
@@ -131,6 +139,17 @@ class FaultServer:
     def url(self) -> str:
         """Where it listens."""
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._port}"
+
+    @property
+    def status(self) -> Status:
+        """What the page shows: the requests by the fault that each got."""
+        return self._tally.status(
+            version=__version__,
+            uptime=round(time.monotonic() - self._began, 3),
+            answers="a short chat answer" + (f"; behind the faults, {self._behind}" if self._behind else ""),
+            limits=[],
+            faults=[one.name for one in self._faults],
+        )
 
     @property
     def open(self) -> int:
@@ -200,6 +219,10 @@ class FaultServer:
         """Read a request, and answer it as is its turn."""
         try:
             asked = await connection.head()
+            if self._page and asked.method == "GET" and asked.path in VIEWS:
+                content_type, body_of = VIEWS[asked.path]
+                await connection.send(_as_it_should_be(body_of(self.status), content_type))
+                return "fin"
             taken = self._next
             self._turn += taken is not None
             if taken is None or taken.reads == "request":
@@ -211,7 +234,17 @@ class FaultServer:
         self._note(asked, "is passed on" if taken is None else taken.name)
         if taken is None:
             return await self._passed_on(connection, asked)
-        then = await self._speak(connection, taken, asked)
+        status = 0 if taken.stop in ("start", "in-status") else taken.status or 200
+        entry = Entry(at=asked.at, operation=taken.name, status=status, streamed=asked.stream)
+        began = time.monotonic()
+        self._tally.begin(entry)
+        try:
+            then = await self._speak(connection, taken, asked)
+        except asyncio.CancelledError:
+            entry.ended = "left"
+            raise
+        finally:
+            self._tally.end(entry, time.monotonic() - began)
         return "fin" if then == "keep" and asked.headers.get("connection", "").lower() == "close" else then
 
     async def _speak(self, connection: _Connection, fault: Fault, asked: Asked) -> End:
@@ -342,6 +375,12 @@ class _Connection(asyncio.StreamReaderProtocol):
 
 def _known(faults: Sequence[Fault | str]) -> list[Fault]:
     return [fault(given) if isinstance(given, str) else given for given in faults]
+
+
+def _as_it_should_be(body: bytes, content_type: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"content-type: {content_type}", f"content-length: {len(body)}", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in HEADERS.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def _settle(future: asyncio.Future[None]) -> None:

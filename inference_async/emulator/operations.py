@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ..types.base import is_object
+from ..wire.endpoints import Dialect
 from .checks import check_body
-from .embeddings import embed_images, embed_text
+from .embeddings import check_pictures, check_texts, embed_pictures, embed_text
 from .replies import reply_to
 from .script import Script
 from .ways import Operation, Way
 
-__all__ = ["Answered", "answered", "headers_of"]
+__all__ = ["Answered", "answered", "checked", "headers_of"]
 
 _REQUESTS_PER_MINUTE: Final = 1_000
 _TOKENS_PER_MINUTE: Final = 1_000_000
@@ -24,22 +25,20 @@ class Answered(NamedTuple):
     """What goes back to the caller.
 
     Attributes:
-        about: what the log says of it.
         whole: the body of an answer that is not streamed.
-        seconds: how long that takes.
-        chunks: the events of a stream, each with the seconds to wait before it; None if none was asked for.
+        delays: seconds to wait before each event of a stream; an answer that is not streamed takes their sum.
+        chunks: the events of a stream; None if none was asked for.
     """
 
-    about: str
     whole: dict[str, Any]
-    seconds: float = 0.0
-    chunks: list[tuple[float, dict[str, Any]]] | None = None
+    delays: list[float]
+    chunks: list[dict[str, Any]] | None = None
 
 
-def answered(
+def checked(
     way: Way, operation: Operation, given: Any, *, deployment: str | None, mode: str | None, script: Script
-) -> Answered:
-    """The answer to a request that was let in.
+) -> dict[str, Any]:
+    """The body of a request that was let in, as the model gets it; empty where there is none.
 
     Args:
         way: where it came in.
@@ -47,32 +46,47 @@ def answered(
         given: its body as JSON, None if it is none.
         deployment: the deployment named in the path.
         mode: the ``extra-parameters`` header.
-        script: what is answered.
+        script: what models cannot do.
 
     Raises:
-        Refusal: the request is none, or is refused.
+        Refusal: the request is none.
     """
     if operation == "info":
-        return Answered("", msgspec.to_builtins(script.info))
-    given = _with_model(way, given, deployment, script)
+        return {}
+    return _CHECKS[operation](way.dialect, _with_model(way, given, deployment, script), mode, script)
+
+
+_CHECKS: Final[Mapping[Operation, Callable[[Dialect, Any, str | None, Script], dict[str, Any]]]] = {
+    "chat/completions": check_body,
+    "embeddings": check_texts,
+    "images/embeddings": check_pictures,
+}
+
+
+def answered(way: Way, operation: Operation, body: Mapping[str, Any], script: Script) -> Answered:
+    """The answer to a body that was checked.
+
+    Raises:
+        Refusal: it is refused.
+    """
+    if operation == "info":
+        return Answered(msgspec.to_builtins(script.info), [])
     if operation != "chat/completions":
-        embed = embed_text if operation == "embeddings" else embed_images
-        whole = embed(way.dialect, given, mode, script)
-        return Answered(given["model"], whole, script.pace.first)
-    body = check_body(way.dialect, given, mode, script)
+        embed = embed_text if operation == "embeddings" else embed_pictures
+        return Answered(embed(way.dialect, body), [script.pace.first])
     reply = reply_to(way.dialect, body, script)
-    if not body.get("stream"):
-        return Answered(body["model"], reply.whole, reply.seconds)
-    return Answered(f"{body['model']}, streamed", reply.whole, reply.seconds, reply.chunks)
+    chunks = [chunk for _, chunk in reply.chunks] if body.get("stream") else None
+    return Answered(reply.whole, [delay for delay, _ in reply.chunks], chunks)
 
 
-def headers_of(way: Way, answer: Answered, asked: Mapping[str, str], *, deployment: str | None) -> dict[str, str]:
+def headers_of(
+    way: Way, asked: Mapping[str, str], *, deployment: str | None, usage: Mapping[str, Any] | None
+) -> dict[str, str]:
     """The headers of an answer: which deployment gave it, and what is left of the minute, which it alone used."""
     headers: dict[str, str] = {}
     name = asked.get("azureml-model-deployment") if way.dialect == "managed" else deployment
     if name:
         headers["x-ms-deployment-name"] = name
-    usage = answer.whole.get("usage")
     if usage is None:
         return headers
     left = max(_TOKENS_PER_MINUTE - int(usage["total_tokens"]), 0)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..wire.endpoints import Dialect
 
-__all__ = ["Refusal", "invalid", "like_models", "mistyped", "no_model"]
+__all__ = ["Refusal", "invalid", "like_models", "mistyped", "no_model", "over_limit", "passed_on"]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -21,16 +21,24 @@ class Refusal(Exception):  # noqa: N818  (not a fault of this program: an answer
         body: the JSON body.
         code: what goes into ``x-ms-error-code``.
         headers: what else goes into the head.
+        note: whose doing it is, for the log.
     """
 
     def __init__(
-        self, status: int, body: Any, *, code: str | None = None, headers: Mapping[str, str] = _NOTHING
+        self,
+        status: int,
+        body: Any,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] = _NOTHING,
+        note: str = "",
     ) -> None:
         super().__init__(status)
         self.status = status
         self.body = body
         self.code = code
         self.headers = headers
+        self.note = note
 
 
 def like_models(dialect: Dialect) -> bool:
@@ -65,3 +73,36 @@ def no_model(dialect: Dialect, name: str) -> Refusal:
         text = "The API deployment for this resource does not exist. If you created the deployment within the last 5 "
         code, error = "DeploymentNotFound", {"message": f"{text}minutes, please wait a moment and try again."}
     return Refusal(404, {"error": {"code": code, **error}}, code=None if dialect == "generic" else code)
+
+
+def over_limit(dialect: Dialect, kind: str, model: str, headers: Mapping[str, str]) -> Refusal:
+    """429: the requests or the tokens of the minute are used up; the headers say when to come again."""
+    seconds = headers["retry-after"]
+    if dialect == "generic":
+        text = f"Rate limit reached for {model} on {kind} per min. Please try again in {seconds}s."
+        error = {"message": text, "type": kind, "param": None, "code": "rate_limit_exceeded"}
+        return Refusal(429, {"error": error}, headers=headers)
+    what = "token rate limit" if kind == "tokens" else "call rate limit"
+    text = f"Your requests to {model} have exceeded {what} of your current pricing tier. Please retry after {seconds} "
+    error = {"message": f"{text}second{'' if seconds == '1' else 's'}."}
+    code = "RateLimitReached" if like_models(dialect) else "429"
+    return Refusal(429, {"error": {"code": code, **error}}, code=code, headers=headers)
+
+
+def passed_on(
+    dialect: Dialect, status: int, error: Mapping[str, Any], *, headers: Mapping[str, str] = _NOTHING, note: str
+) -> Refusal:
+    """What an upstream refuses, or that it fails: its status, and its words where the dialect has them.
+
+    Args:
+        dialect: how the endpoint speaks.
+        status: the status of the answer.
+        error: at least a ``message``; fields beside it are kept.
+        headers: what the upstream says of limits.
+        note: see `Refusal`.
+    """
+    if dialect == "generic":
+        body = {"error": {"type": None, "param": None, "code": None, **error}}
+        return Refusal(status, body, headers=headers, note=note)
+    code = str(error.get("code") or status)
+    return Refusal(status, {"error": {**error, "code": code}}, code=code, headers=headers, note=note)

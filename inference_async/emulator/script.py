@@ -140,9 +140,15 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a model cannot do: parameters that get a 422, as ``name``, or ``name=value`` for one value of it."""
+    """What is special about a model.
+
+    Attributes:
+        unsupported: parameters that get a 422, as ``name``, or ``name=value`` for one value of it.
+        max_tokens: what a request that names no limit is counted as generating, where a rate limit is set.
+    """
 
     unsupported: list[str] = []
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class ModelInfo(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -160,7 +166,7 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         fitting: a rule answers only if its answer is one to the request: JSON of the schema where there is one, a
             call where one must be made, none where none may be. An answer that content safety refuses or cuts is one
             to any request. Without it, what a rule says is said.
-        models: what models cannot do, by their names.
+        models: what is special about models, by their names.
         pace: how fast all answers stream that say nothing else.
         annotate: all answers are annotated; see `Answer`.
         info: the model where an endpoint has only one.

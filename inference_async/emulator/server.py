@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
+import re
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 from aiohttp import web
 
+from .._version import __version__
 from ..errors import ConfigurationError
+from ..wire.endpoints import is_loopback
 from ..wire.sse import encode_event
 from .access import Access, Tokens, check_access, check_api_version
-from .operations import answered, headers_of
-from .refusals import Refusal
-from .script import Script
+from .latency import Latency
+from .limits import DEFAULT_MAX_TOKENS, Quota, RateLimit, tokens_at_most
+from .operations import answered, checked, headers_of
+from .page import HEADERS, VIEWS
+from .refusals import Refusal, over_limit
+from .script import Model, Script
+from .tally import Entry, Status, Tally
+from .upstream import BrokenOffError, Relayed, Upstream, usage_in
 from .ways import WAYS, Operation, Way
 
 __all__ = ["Addresses", "Emulator"]
 
+_HOST: Final = re.compile(r"\[?([\w.:-]+?)\]?(?::\d+)?", re.ASCII)
 _MAX_REQUEST: Final = 64 * 1024 * 1024
 _NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -93,11 +102,21 @@ class Emulator(Addresses):
         tokens: the Entra ID tokens it takes beside the key, or what says whether it takes one.
         challenge: token -> claims as JSON: such a token is answered with a claims challenge, as one that was revoked.
         port: where it listens; 0 takes a free port.
-        pace: a factor on the delays of the script: 1 is as written, 0 is without any.
-        log: told in one line of each request that was answered.
+        pace: a factor on all delays: 1 is as written, 0 is without any.
+        latency: how long answers take, in place of what the script says.
+        rate_limit: how many requests and tokens of a model a minute has room for, what is beyond gets a 429; any number
+            if left out.
+        upstream: the URL of a server that answers in place of the script's rules, in any dialect. What the script says
+            of models stays true.
+        upstream_key: the key of that server.
+        show_prompts: the status page shows the last message of each request.
+        log: told in one line of each request that was answered, and of each stream that the upstream broke off.
 
     Attributes:
         requests: how many requests it has answered.
+
+    Raises:
+        ConfigurationError: `upstream` is no URL, or its key would go over the network in the clear.
     """
 
     def __init__(
@@ -109,6 +128,11 @@ class Emulator(Addresses):
         challenge: Mapping[str, str] = _NOBODY,
         port: int = 0,
         pace: float = 1.0,
+        latency: Latency | None = None,
+        rate_limit: RateLimit | None = None,
+        upstream: str | None = None,
+        upstream_key: str | None = None,
+        show_prompts: bool = False,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self.script = script or Script.shipped()
@@ -117,6 +141,13 @@ class Emulator(Addresses):
         self._access = Access(key, tokens, challenge)
         self._port = port
         self._pace = pace
+        self._latency = latency or Latency()
+        self._rate_limit = rate_limit
+        self._quotas: dict[str, Quota] = {}
+        self._upstream = Upstream(upstream, upstream_key) if upstream is not None else None
+        self._show_prompts = show_prompts
+        self._tally = Tally()
+        self._began = time.monotonic()
         self._log = log
         self._runner: web.AppRunner | None = None
 
@@ -131,6 +162,8 @@ class Emulator(Addresses):
             for operation in way.operations:
                 method = "GET" if operation == "info" else "POST"
                 app.router.add_route(method, f"{way.path}/{operation}", partial(self._answer, way, operation))
+        for path, view in VIEWS.items():
+            app.router.add_get(path, partial(self._show, *view))
         app.router.add_route("*", "/{path:.*}", self._nowhere)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
@@ -143,6 +176,7 @@ class Emulator(Addresses):
                 f"port {self._port} cannot be listened on: {reason}; port 0 takes one that is free"
             ) from None
         self._runner = runner
+        self._began = time.monotonic()
         self._port = runner.addresses[0][1]
 
     async def aclose(self) -> None:
@@ -150,6 +184,8 @@ class Emulator(Addresses):
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        if self._upstream is not None:
+            await self._upstream.aclose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -165,63 +201,194 @@ class Emulator(Addresses):
         """Where it listens."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def status(self) -> Status:
+        """What the status page shows: what came, what it was answered with, and what is on its way."""
+        limit = self._rate_limit
+        limits: list[str] = []
+        if limit is not None and limit.requests is not None:
+            limits.append(f"{limit.requests:,} requests per minute (counted over {limit.window:g} s)")
+        if limit is not None and limit.tokens is not None:
+            limits.append(f"{limit.tokens:,} tokens per minute")
+        return self._tally.status(
+            version=__version__,
+            uptime=round(time.monotonic() - self._began, 3),
+            answers="from a script" if self._upstream is None else f"from {self._upstream.endpoint.base}",
+            limits=limits,
+            faults=[],
+        )
+
+    async def _show(
+        self, content_type: str, body_of: Callable[[Status], bytes], request: web.Request
+    ) -> web.StreamResponse:
+        found = _HOST.fullmatch(request.host)
+        if found is None or not is_loopback(found[1]):  # a name of another site's that was made to lead here
+            return await self._nowhere(request)
+        return web.Response(body=body_of(self.status), headers={"content-type": content_type, **HEADERS})
+
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
         text = (
             f"no such route; this emulator speaks POST {self.models_url}/chat/completions and POST {self.openai_url}"
             "/chat/completions, embeddings beside them, and the other dialects that `inference-async serve` lists"
         )
         self._tell(request, 404)
+        entry = Entry(at=time.time(), operation="no such route", status=404)
+        self._tally.begin(entry)
+        self._tally.end(entry, 0.0)
         return web.json_response({"error": {"code": "404", "message": text}}, status=404)
 
-    def _tell(self, request: web.Request, status: int, what: str = "") -> None:
+    def _tell(self, request: web.Request, status: int | str, what: str = "") -> None:
         if self._log is not None:
             self._log(f"{status} {request.method} {request.path}" + (f" {what}" if what else ""))
 
     async def _answer(self, way: Way, operation: Operation, request: web.Request) -> web.StreamResponse:
         self.requests += 1
+        entry = Entry(at=time.time(), operation=operation)
+        began = time.monotonic()
+        self._tally.begin(entry)
+        try:
+            return await self._speak(_Exchange(way, operation, request, entry, self._latency.dice(self.requests)))
+        except asyncio.CancelledError:
+            entry.ended = "left"
+            raise
+        finally:
+            self._tally.end(entry, time.monotonic() - began)
+
+    async def _speak(self, exchange: _Exchange) -> web.StreamResponse:
+        way, operation, request, entry, _ = exchange
         headers = {"x-request-id": str(uuid.uuid4()), "x-ms-region": "loopback"}
         client_id = request.headers.get("x-ms-client-request-id")
         if client_id:
             headers["x-ms-client-request-id"] = client_id
         deployment = request.match_info.get("name")
+        mode = request.headers.get("extra-parameters")
+        script = self._latency.over(self.script)
         try:
             check_access(way.dialect, request.headers, self._access, front=way.front)
             check_api_version(way.dialect, request.query.get("api-version"))
-            answer = answered(
-                way,
-                operation,
-                await _json(request),
-                deployment=deployment,
-                mode=request.headers.get("extra-parameters"),
-                script=self.script,
-            )
+            body = checked(way, operation, await _json(request), deployment=deployment, mode=mode, script=script)
+            entry.told(body, prompts=self._show_prompts)
+            limits = self._admit(way, operation, body)
+            if self._upstream is not None and operation != "info":
+                headers |= headers_of(way, request.headers, deployment=deployment, usage=None)
+                async with self._upstream.ask(way.dialect, operation, body) as relayed:
+                    return await self._relay(exchange, relayed, {**relayed.headers, **headers, **limits})
+            answer = answered(way, operation, body, script)
         except Refusal as refusal:
             if refusal.code:
                 headers["x-ms-error-code"] = refusal.code
-            self._tell(request, refusal.status)
+            entry.status = refusal.status
+            self._tell(request, refusal.status, ": ".join(filter(None, (entry.model, refusal.note))))
             return web.json_response(refusal.body, status=refusal.status, headers={**headers, **refusal.headers})
-        self._tell(request, 200, answer.about)
-        headers |= headers_of(way, answer, request.headers, deployment=deployment)
+        usage = answer.whole.get("usage")
+        entry.used(usage)
+        headers |= headers_of(way, request.headers, deployment=deployment, usage=usage) | limits
         if answer.chunks is not None:
-            return await self._stream(request, answer.chunks, headers)
-        await asyncio.sleep(answer.seconds * self._pace)
+            texts = (json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) for chunk in answer.chunks)
+            return await self._stream(exchange, zip(answer.delays, texts, strict=True), headers)
+        entry.status = 200
+        self._tell(request, 200, entry.about)
+        await self._wait(exchange, *answer.delays)
         return web.json_response(answer.whole, headers=headers)
 
+    def _admit(self, way: Way, operation: Operation, body: Mapping[str, Any]) -> dict[str, str]:
+        """The headers that say what is left of the limits.
+
+        Raises:
+            Refusal: 429: nothing is.
+        """
+        if self._rate_limit is None or operation == "info":
+            return {}
+        now = time.monotonic()
+        name: str = body["model"]
+        quota = self._quotas.setdefault(name, Quota(self._rate_limit, now))
+        default = self.script.models.get(name, Model()).max_tokens or DEFAULT_MAX_TOKENS
+        admission = quota.admit(tokens_at_most(body, default), now)
+        if admission.refused is not None:
+            raise over_limit(way.dialect, admission.refused, name, admission.headers)
+        return admission.headers
+
     async def _stream(
-        self, request: web.Request, chunks: list[tuple[float, dict[str, Any]]], headers: dict[str, str]
+        self, exchange: _Exchange, events: Iterable[tuple[float, str]], headers: Mapping[str, str]
     ) -> web.StreamResponse:
+        response = await self._opened(exchange, headers)
+        try:
+            for delay, text in events:
+                await self._wait(exchange, delay)
+                await response.write(encode_event(text))
+            await response.write(encode_event("[DONE]"))
+            await response.write_eof()
+        except ConnectionError:  # the caller has gone, and that is no fault of anyone's
+            exchange.entry.ended = "left"
+        return response
+
+    async def _relay(self, exchange: _Exchange, relayed: Relayed, headers: Mapping[str, str]) -> web.StreamResponse:
+        """Pass an answer of the upstream on as it comes.
+
+        Raises:
+            Refusal: it is not streamed, and no answer.
+        """
+        if not relayed.is_stream:
+            return await self._relay_whole(exchange, relayed, headers)
+        entry = exchange.entry
+        response = await self._opened(exchange, headers)
+        delay = self._latency.first
+        try:
+            while events := await relayed.read():
+                for data, encoded in events:
+                    await self._wait(exchange, delay or 0.0)
+                    delay = self._latency.token
+                    if b'"usage"' in data:
+                        entry.used(usage_in(data))
+                    await response.write(encoded)
+            await response.write_eof()
+        except BrokenOffError as error:
+            entry.ended = "cut"
+            self._tell(exchange.request, "cut", f"{entry.model}: the upstream {error}")
+            if exchange.request.transport is not None:
+                exchange.request.transport.close()  # in the midst of the body, which so has no end here either
+        except ConnectionError:
+            entry.ended = "left"
+        return response
+
+    async def _relay_whole(
+        self, exchange: _Exchange, relayed: Relayed, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        try:
+            body, usage = await relayed.whole()
+        except BrokenOffError as error:
+            raise relayed.failed(str(error)) from None
+        exchange.entry.used(usage)
+        exchange.entry.status = 200
+        self._tell(exchange.request, 200, exchange.entry.about)
+        await self._wait(exchange, self._latency.first or 0.0)
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _opened(self, exchange: _Exchange, headers: Mapping[str, str]) -> web.StreamResponse:
+        """A stream whose head is sent."""
+        exchange.entry.status = 200
+        exchange.entry.streamed = True
+        self._tell(exchange.request, 200, exchange.entry.about)
         response = web.StreamResponse(headers={**headers, "cache-control": "no-cache"})
         response.content_type = "text/event-stream"
         response.charset = "utf-8"
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):  # the caller has gone, and that is no fault of anyone's
-            for delay, chunk in chunks:
-                if delay * self._pace:
-                    await asyncio.sleep(delay * self._pace)
-                await response.write(encode_event(json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))))
-            await response.write(encode_event("[DONE]"))
-            await response.write_eof()
+        await response.prepare(exchange.request)
         return response
+
+    async def _wait(self, exchange: _Exchange, *delays: float) -> None:
+        seconds = sum(map(exchange.dice, delays)) * self._pace
+        if seconds:
+            await asyncio.sleep(seconds)
+
+
+class _Exchange(NamedTuple):
+    """A request on its way: where it came in, what is noted of it, and what becomes of the delays of its answer."""
+
+    way: Way
+    operation: Operation
+    request: web.Request
+    entry: Entry
+    dice: Callable[[float], float]
 
 
 async def _json(request: web.Request) -> Any:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from inference_async import InferenceClient, InternalServerError
+from inference_async import InferenceClient, InternalServerError, RateLimitError
 from inference_async.cli.app import cli
 from inference_async.cli.app import run as run_here
 from inference_async.emulator import FAULTS, Emulator, Script
@@ -129,6 +129,14 @@ async def test_a_wrong_key_is_one_line(emulator: Emulator) -> None:
         (("frob",), 2, "No such command 'frob'"),
         (("serve", "--script", "/nonexistent.json"), 2, "does not exist"),
         (("serve", "--script", __file__, "--fault", "bom"), 2, "got --script beside --fault"),
+        (("serve", "--latency", "1s", "--fault", "bom"), 2, "got --fault beside what only the emulator does"),
+        (("serve", "--latency", "1s"), 1, "got '1s', expected the form first=400ms,token=25ms"),
+        (("serve", "--jitter", "5"), 1, "got '5', expected a percentage"),
+        (("serve", "--seed", "x"), 2, "'x' is not a valid integer"),
+        (("serve", "--rate-limit", "60"), 1, "got '60', expected the form rpm=60,tpm=10000"),
+        (("serve", "--rate-limit", ""), 1, "expected the form rpm=60,tpm=10000"),
+        (("serve", "--upstream", "localhost"), 1, "got an endpoint without http://"),
+        (("serve", "--upstream", "http://x.example/v1", "--upstream-key", "k"), 1, "would travel in the clear"),
         (("serve", "--fault", "cut-in-chunks"), 1, "the nearest is 'cut-in-chunk'"),
         (("serve", "--fault", "silence+gzip"), 1, "with silence there is no answer"),
     ],
@@ -246,14 +254,18 @@ async def test_a_terminal_gets_no_control_characters() -> None:
 async def test_serve_until_told_to_stop(number: signal.Signals) -> None:
     async with running("serve", "--port", "0", "--key", "k 1", "--pace", "0") as process:
         assert process.stdout is not None
-        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(6)]
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(7)]
         found = re.fullmatch(r"emulator at (http://127\.0\.0\.1:\d+/models) and (http\S+/openai/v1)\n", lines[0])
         assert found
         assert lines[1] == (
             "also at /openai/deployments/NAME, /serverless, /managed, /v1, "
             "and /apim/openai/v1 with the key in Ocp-Apim-Subscription-Key\n"
         )
-        assert lines[3:] == [
+        assert lines[2] == f"what goes on is shown at {found[1].removesuffix('models')}\n"
+        assert lines[3] == (
+            "no model behind it: answers come from a script; stop it with Ctrl-C; for other programs:\n"
+        )
+        assert lines[4:] == [
             f"  export AZURE_INFERENCE_ENDPOINT={found[1]}\n",
             "  export AZURE_INFERENCE_CREDENTIAL='k 1'\n",
             "  export AZURE_INFERENCE_MODEL=demo\n",
@@ -274,11 +286,12 @@ async def test_serve_faults_one_for_each_request() -> None:
     args = ("serve", "--port", "0", "--pace", "0", "--fault", "status-503", "--fault", "bom+slow", "--fault", "fine")
     async with running(*args) as process:
         assert process.stdout is not None
-        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(5)]
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(6)]
         found = re.fullmatch(r"faults at (http://127\.0\.0\.1:\d+), on every path: (.*)\n", lines[0])
         assert found
         assert found[2] == "status-503, then bom+slow, then fine"
-        assert lines[2] == f"  export AZURE_INFERENCE_ENDPOINT={found[1]}/models\n"
+        assert lines[1] == f"what goes on is shown at {found[1]}/\n"
+        assert lines[3] == f"  export AZURE_INFERENCE_ENDPOINT={found[1]}/models\n"
         async with InferenceClient(f"{found[1]}/models", "any", model="m", retries=0) as client:
             with pytest.raises(InternalServerError):
                 await client.complete("hello")
@@ -290,6 +303,44 @@ async def test_serve_faults_one_for_each_request() -> None:
         assert [line.split("?")[0] for line in err.decode().splitlines()] == [
             f"{name} POST /models/chat/completions" for name in ("status-503", "bom+slow", "fine")
         ]
+
+
+async def test_serve_as_a_busy_deployment() -> None:
+    args = ("--rate-limit", "rpm=6,tpm=5000", "--latency", "first=2ms", "--jitter", "20%", "--seed", "1")
+    async with running("serve", "--port", "0", *args) as process:
+        assert process.stdout is not None
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(8)]
+        assert lines[3] == (
+            "each model takes 6 requests per minute (counted over 10 s), 5,000 tokens per minute; "
+            "what is beyond gets a 429\n"
+        )
+        async with InferenceClient(lines[0].split()[2], "emulator-key", model="m", retries=0) as client:
+            assert (await client.complete("hello")).text == "hello"
+            with pytest.raises(RateLimitError):
+                await client.complete("hello")
+        process.terminate()
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert err.decode().splitlines() == ["200 POST /models/chat/completions m", "429 POST /models/chat/completions m"]
+
+
+@pytest.mark.parametrize("given", ["option", "environment"])
+async def test_serve_in_front_of_another_server(given: str) -> None:
+    key = "upstream-key-4711"
+    args = ("--upstream-key", key) if given == "option" else ()
+    env = {"INFERENCE_ASYNC_UPSTREAM_KEY": key} if given == "environment" else {}
+    async with (
+        Emulator(pace=0, key=key) as behind,
+        running("serve", "--port", "0", "--upstream", behind.openai_url, *args, env=env) as process,
+    ):
+        assert process.stdout is not None
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(7)]
+        assert lines[3].startswith(f"answers come from {behind.openai_url}; stop it with Ctrl-C")
+        async with InferenceClient(lines[0].split()[2], "emulator-key", model="m", retries=0) as client:
+            assert (await client.stream("hello").final()).text == "hello"
+        process.terminate()
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert err == b"200 POST /models/chat/completions m, streamed\n"
+    assert key not in f"{lines}{out!r}"
 
 
 async def test_faults_are_a_line_each_where_they_are_piped() -> None:

@@ -172,7 +172,7 @@ async def test_values_of_the_wrong_kind(
 
 
 async def test_another_route_names_those_it_has(http: aiohttp.ClientSession, emulator: Emulator) -> None:
-    for method, path in (("POST", "/chat/completions"), ("GET", "/"), ("GET", "/models/chat/completions")):
+    for method, path in (("POST", "/chat/completions"), ("GET", "/index.html"), ("GET", "/models/chat/completions")):
         async with http.request(method, f"{emulator.url}{path}") as response:
             assert response.status == 404
             body = await response.json()
