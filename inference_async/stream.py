@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import re
 import warnings
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
@@ -33,6 +34,7 @@ from .net.session import Exchange, Session, Trip
 from .net.threads import in_thread
 from .net.transport import FINISH_SECONDS
 from .policy.terms import Terms
+from .sse import SSEContent, SSEStream
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
@@ -168,6 +170,31 @@ class ChatStream:
         stay as it is. The text is read once, whatever the number of looks.
         """
         return PartialStream(self)
+
+    def sse(
+        self,
+        *,
+        as_: SSEContent = "chunks",
+        keep_alive: float | None = 15.0,
+        on_error: Callable[[InferenceError], object] | None = None,
+    ) -> SSEStream:
+        """The answer as server-sent events, to be sent on to a browser: an async iterator of bytes.
+
+        Each chunk is an event, and the last one is ``[DONE]``. Where the call fails, it is an event of the name
+        ``error`` in its place, with the class of the error, its code, whether it is `retryable`, and a message that
+        quotes nothing: neither the prompt nor the service's own words.
+
+        Args:
+            as_: ``chunks`` sends each as JSON, as the service spells it; ``text`` sends the pieces of text of the first
+                choice, each as a JSON string.
+            keep_alive: seconds of silence after which a comment is sent, and again, so that nobody on the way takes the
+                connection for dead, and a browser that has gone is noticed; None for no comments.
+            on_error: told of the error before its event is sent, for the log.
+
+        Raises:
+            ConfigurationError: an argument cannot be understood.
+        """
+        return SSEStream(self, as_=as_, keep_alive=keep_alive, on_error=on_error)
 
     async def aclose(self) -> None:
         """Free the connection now. May be called by any task, any number of times; a task that waits for the next

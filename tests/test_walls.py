@@ -21,6 +21,7 @@ FLOORS = {
     "emulator": 3,
     "given": 4,
     "lenses": 4,
+    "sse": 4,
     "stream": 4,
     "tools": 4,
     "client": 5,
