@@ -201,9 +201,10 @@ def _told(error: InferenceError) -> dict[str, Any]:
 
 
 def _as_chunk(chunk: ChatCompletionChunk) -> bytes:
+    fields = chunk.to_dict()
     # Readers count on these, also where there is nothing in them.
-    fields: dict[str, Any] = {"object": "chat.completion.chunk", "choices": [], **chunk.to_dict()}
-    for choice in fields["choices"]:
+    fields.setdefault("object", "chat.completion.chunk")
+    for choice in fields.setdefault("choices", []):
         choice.setdefault("finish_reason", None)
     return encode(fields)
 
