@@ -104,10 +104,10 @@ class SSEStream:
         self._over = True
         step = self._step
         if step is not None:
-            _end(step)
+            step.cancel()
         await self._stream.aclose()
         if step is not None:
-            await asyncio.wait([step])
+            await asyncio.gather(step, return_exceptions=True)
 
     def __aiter__(self) -> Self:
         return self
@@ -130,7 +130,7 @@ class SSEStream:
         step = getattr(self, "_step", None)  # missing if the constructor failed
         if step is not None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed
-                _end(step)
+                step.cancel()
 
     async def _events(self) -> bytes:
         """The events of all that has arrived, in one piece; or a comment, if nothing does in time."""
@@ -176,17 +176,6 @@ class SSEStream:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _end(step: asyncio.Task[ChatCompletionChunk]) -> None:
-    step.cancel()
-    step.add_done_callback(_look_at)
-
-
-def _look_at(step: asyncio.Task[ChatCompletionChunk]) -> None:
-    """Nobody wants to know what came of it, and asyncio is not to complain of that."""
-    if not step.cancelled():
-        step.exception()
 
 
 def _told(error: InferenceError) -> dict[str, Any]:

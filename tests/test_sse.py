@@ -29,7 +29,6 @@ from inference_async import (
     StreamError,
     Timeouts,
 )
-from inference_async.sse import SSEStream
 from inference_async.wire.sse import EventDecoder, ServerSentEvent
 from tests.support import DONE, HELLO, ScriptedReply, chunk, collect, event, scripted, streamed
 
@@ -268,6 +267,20 @@ async def test_chunks_that_are_passed_over_are_no_sign_of_life() -> None:
     assert await anext(client.stream("hi").sse(as_="text", keep_alive=0.01)) == COMMENT
 
 
+async def test_there_is_a_task_for_a_read_at_most() -> None:
+    tasks: list[asyncio.Task[Any]] = []
+
+    def made(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        tasks.append(asyncio.Task(coroutine, loop=loop, **options))
+        return tasks[-1]
+
+    reads = [b"".join(event(chunk(f"{read}{number}")) for number in range(10)) for read in range(3)]
+    client, reply = streamed(*reads, event(chunk("", "stop")) + DONE)
+    asyncio.get_running_loop().set_task_factory(made)
+    assert len(events_in(await collect(client.stream("hi").sse(keep_alive=SILENCE)))) == 32
+    assert len(tasks) == reply.reads == 4
+
+
 async def test_without_comments_there_is_no_task() -> None:
     client, _ = streamed(event(chunk("a")), 0.005, event(chunk("b", "stop")) + DONE)
     counts: list[int] = []
@@ -323,7 +336,7 @@ async def test_closing_between_comments_ends_the_read() -> None:
     client, reply = streamed(SILENCE)
     sse = client.stream("hi").sse(keep_alive=0.001)
     assert await anext(sse) == COMMENT
-    async with nothing_left_but(sse):
+    async with one_task_less():
         await sse.aclose()
         await sse.aclose()
     assert reply.closed
@@ -331,11 +344,23 @@ async def test_closing_between_comments_ends_the_read() -> None:
 
 
 @asynccontextmanager
-async def nothing_left_but(sse: SSEStream) -> AsyncIterator[None]:
-    """The task of the stream is there before, and not afterwards."""
+async def one_task_less() -> AsyncIterator[None]:
+    """The read of the stream is under way before, and not afterwards."""
     assert len(asyncio.all_tasks()) == 2
     yield
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_closing_ends_a_read_that_its_transport_does_not_end() -> None:
+    class Deaf(ScriptedReply):
+        async def read(self) -> bytes:
+            self.reads += 1
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    sse = scripted(Deaf([])).stream("hi").sse(keep_alive=0.001)
+    assert await anext(sse) == COMMENT
+    async with one_task_less():
+        await sse.aclose()
 
 
 async def test_a_read_that_failed_after_the_browser_went_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
