@@ -225,3 +225,16 @@ def test_an_answer_that_is_cut_says_so_beside_what_had_come(page: Page, model: M
         ("assistant", "About "),
         ("note error", "IncompleteStreamError: the answer broke off; try again"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines"),
+    [
+        ("length", [("assistant", "About "), ("note", "The answer reached its limit of tokens.")]),
+        ("content_filter", [("note", "Content safety took the answer back.")]),
+    ],
+)
+def test_an_early_end_says_why(page: Page, model: Model, reason: str, lines: list[tuple[str, str]]) -> None:
+    model.say(STREAM_HEAD, *framed(event(chunk("About ")), event(chunk("", reason)) + DONE), END)
+    page.ask("How many languages are in the world?")
+    page.until(lambda: page.button.text == "Ask" and page.lines[1:] == lines)

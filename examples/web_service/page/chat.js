@@ -2,7 +2,7 @@
 
 const [said, form, question, send] = ["said", "ask", "question", "send"].map((id) => document.getElementById(id));
 const messages = [];
-const NOTES = { length: "The answer reached its limit of tokens.", content_filter: "Content safety cut the answer." };
+const NOTES = { length: "The answer reached its limit of tokens.", content_filter: "Content safety took the answer back." };
 let asking = null; // what stops the answer that is under way
 
 form.addEventListener("submit", (event) => {
@@ -31,6 +31,7 @@ async function ask(text) {
     for await (const chunk of chunks(messages, asking.signal)) {
       const choice = chunk.choices.find((choice) => choice.index === 0);
       line.append(choice?.delta?.content ?? "");
+      if (choice?.finish_reason === "content_filter") line.textContent = ""; // it may judge what was shown already
       if (choice?.finish_reason in NOTES) show("note", NOTES[choice.finish_reason]);
       said.scrollTop = said.scrollHeight;
     }
