@@ -34,7 +34,6 @@ from .net.session import Exchange, Session, Trip
 from .net.threads import in_thread
 from .net.transport import FINISH_SECONDS
 from .policy.terms import Terms
-from .sse import SSEContent, SSEStream
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
 from .wire.chunks import ChunkDecoder, Item, Mark, chunk_of
@@ -45,6 +44,7 @@ from .wire.sse import EventDecoder
 from .wire.think import ThinkSplitter
 
 if TYPE_CHECKING:
+    from .sse import SSEContent, SSEStream
     from .structured import AnswerType
 
 __all__ = ["ChatStream", "ParsedStream"]
@@ -194,6 +194,8 @@ class ChatStream:
         Raises:
             ConfigurationError: an argument cannot be understood.
         """
+        from .sse import SSEStream
+
         return SSEStream(self, as_=as_, keep_alive=keep_alive, on_error=on_error)
 
     async def aclose(self) -> None:
