@@ -299,7 +299,7 @@ class ChatStream:
         self._begun = trip = self._session.begin(self._call, self._terms, awaits="first_token")
         with trip:
             self._exchange = await self._session.send(trip)
-        trip.exchange = self._exchange
+        trip.arrives(self._exchange)
         self._loop = trip.loop
         self._chunks.secrets = self._exchange.secrets
         if self._error is not None:  # closed by another task in the very step in which the head came

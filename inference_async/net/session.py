@@ -94,6 +94,7 @@ class Place:
             places.release()
 
 
+_SENT: Final = Call(method="", url="", headers={})
 _ANYWHERE: Final = Place(None)
 """That of a call of a client without a bound."""
 
@@ -102,7 +103,7 @@ class Trip(Watch):
     """One call on its way.
 
     Attributes:
-        call: what is asked.
+        call: what is asked, until its answer is read.
         terms: on which terms.
         clock: its deadlines.
         exchange: its answer, once that has begun and is read.
@@ -142,6 +143,11 @@ class Trip(Watch):
         """See `Watch.strike`."""
         if self.exchange is not None:
             self.exchange.close(self.late())
+
+    def arrives(self, exchange: Exchange) -> None:
+        """Its answer has begun, and will be read: nothing is sent again, and what was sent, a prompt, is let go of."""
+        self.exchange = exchange
+        self.call = _SENT
 
     def delay(self, error: InferenceError) -> float | None:
         """Seconds to wait before the call is sent again; None if it is not to be."""
