@@ -835,3 +835,36 @@ def test_events_come_with_the_feed_that_completes_them() -> None:
     came = [(at, event.data) for at in range(len(raw)) for event in decoder.feed(raw[at : at + 1])]
     # With CRLF the CR of the blank line is enough: the LF after it belongs to the same line end.
     assert came == [(8, b"a"), (18, b"b"), (28, b"c")]
+
+
+def test_events_that_come_alone_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is all that a slow model's events cost; nothing else tells the two ways apart."""
+    long_way: list[bytes] = []
+    feed_anything = EventDecoder._feed_anything
+
+    def counted(self: EventDecoder, data: bytes) -> list[ServerSentEvent]:
+        long_way.append(data)
+        return feed_anything(self, data)
+
+    monkeypatch.setattr(EventDecoder, "_feed_anything", counted)
+    decoder = EventDecoder(max_event_bytes=len(b"data: longest\n\n"))
+    others = [
+        b"data: first\n\n",
+        b": ping\n\n",
+        b"data: a\n\ndata: b\n\n",
+        b"event: x\ndata: c\n\n",
+        b"data: d\r\n\r\n",
+        b"\n",
+    ]
+    for other in others:
+        decoder.feed(other)
+        assert [event.data for event in decoder.feed(b"data: longest\n\n")] == [b"longest"]
+    assert long_way == others
+
+
+@pytest.mark.parametrize("before", [b"data: a\n", b"event: x\n", b"id: 7\n", b"data: a", b": a"])
+def test_what_was_begun_is_not_forgotten_on_the_short_way(before: bytes) -> None:
+    whole, parted = EventDecoder(), EventDecoder()
+    parted.feed(b"data: first\n\n")
+    expected = whole.feed(b"data: first\n\n" + before + b"data: last\n\n")[1:]
+    assert parted.feed(before) + parted.feed(b"data: last\n\n") == expected
