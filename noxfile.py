@@ -1,4 +1,10 @@
-"""Sessions: `nox` runs tests on each supported Python that is there, lint and typing."""
+"""What is done with this project, by name; `nox` alone runs what is marked with a star."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
 import nox
 
@@ -15,7 +21,7 @@ def _install(session: nox.Session, group: str) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
-    """The test suite."""
+    """The test suite, on each supported Python that is there; `nox -s tests-3.13 -- tests/wire` runs a part of it."""
     _install(session, "test")
     session.run("python", "-m", "pytest", "-q", *session.posargs)
 
@@ -47,13 +53,11 @@ def properties(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "--hypothesis-profile=thorough", "tests/properties", *session.posargs)
 
 
-@nox.session(python="3.11")
-def fuzz(session: nox.Session) -> None:
-    """Each fuzz target for 60 seconds, or for the seconds given: `nox -s fuzz -- 600`."""
-    _install(session, "fuzz")
-    seconds = session.posargs[0] if session.posargs else "60"
-    for target in ("sse", "chunks", "accumulate", "response", "errors", "codec"):
-        session.run("python", "-m", "tests.fuzz", target, "--seconds", seconds)
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Other clients read the emulator as ours does."""
+    _install(session, "peers")
+    session.run("python", "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib -p no:anyio", "tests/peers")
 
 
 @nox.session
@@ -73,10 +77,48 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
-def peers(session: nox.Session) -> None:
-    """Other clients read the emulator as ours does."""
-    _install(session, "peers")
-    session.run("python", "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib -p no:anyio", "tests/peers")
+def docs(session: nox.Session) -> None:
+    """The documentation, into site/; a warning is an error. `nox -s docs -- serve` shows it while it is written."""
+    session.install("-q", "-U", "pip>=25.1")
+    session.install("-q", "--group", "docs")
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]), env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """What a release consists of, into dist/: built twice, the same byte for byte, installed, and tried.
+
+    `nox -s build -- readme` runs the two commands of the README as well, word for word, in the source distribution.
+    """
+    session.install("-q", "-U", "pip>=25.1")
+    session.install("-q", "--group", "release")
+    stamp = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True)
+    folders = [Path("dist"), Path(session.create_tmp(), "again")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "build", "--outdir", str(folder), env={"SOURCE_DATE_EPOCH": str(stamp).strip()})
+    built, again = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    if built != again:
+        session.error("two builds of the same sources differ")
+    session.run("twine", "check", "--strict", *(str(folders[0] / name) for name in built))
+    wheel, sdist = (next(folders[0].resolve().glob(pattern)) for pattern in ("*.whl", "*.tar.gz"))
+    readme = Path("README.md").read_text()
+    (expected,) = re.findall(r"^```text\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory() as place, session.chdir(place):
+        session.run("python", "-m", "venv", "clean")
+        session.run("clean/bin/pip", "install", "-q", f"{wheel}[cli]", external=True)
+        question = "How many languages are in the world?"
+        said = session.run(
+            "clean/bin/inference-async", "chat", question, external=True, silent=True, stderr=subprocess.DEVNULL
+        )
+        if said != expected:
+            session.error(f"the installed wheel says {said!r}, the README {expected!r}")
+        session.run("cyclonedx-py", "environment", "-o", str(wheel.parent.parent / "sbom.cdx.json"), "clean/bin/python")
+        if session.posargs == ["readme"]:
+            shutil.unpack_archive(sdist, place, filter="data")
+            with session.chdir(sdist.name.removesuffix(".tar.gz")):
+                for command in re.findall(r"^```bash\n(.*?)\n```", readme, re.MULTILINE | re.DOTALL):
+                    session.run("bash", "-c", command, external=True)
 
 
 @nox.session
@@ -117,6 +159,15 @@ def soak(session: nox.Session) -> None:
     """Ten minutes of random use of a client whose server misbehaves at random."""
     _install(session, "test")
     session.run("python", "-m", "benchmarks.soak", *session.posargs)
+
+
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Each fuzz target for 60 seconds, or for the seconds given: `nox -s fuzz -- 600`."""
+    _install(session, "fuzz")
+    seconds = session.posargs[0] if session.posargs else "60"
+    for target in ("sse", "chunks", "accumulate", "response", "errors", "codec"):
+        session.run("python", "-m", "tests.fuzz", target, "--seconds", seconds)
 
 
 @nox.session(python="3.11")

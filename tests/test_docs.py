@@ -1,4 +1,4 @@
-"""The documentation: every block of code in it runs, in order, against the emulator."""
+"""The documentation: every block of code in it runs, page by page, against the emulator."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inference_async import InferenceClient
 from inference_async.cli.app import cli
 from inference_async.cli.conformance import conformance
 from inference_async.cli.doctor import Asked
@@ -21,52 +22,75 @@ from tests.support import PLUGIN
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-GUIDE = ROOT / "docs" / "guide.md"
-EMULATOR = ROOT / "docs" / "emulator.md"
-FEATURES = ROOT / "docs" / "features.md"
+DOCS = ROOT / "docs"
+FEATURES = DOCS / "features.md"
 WITHOUT_A_TEST = {"prompt templates (`.prompty`)", "image generation, the Responses API"}  # ours: no
 
 
-def blocks_of(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+# What a page prints, in part; what runs some other way names what does it.
+PAGES: dict[str, tuple[str, ...]] = {
+    "content-safety": ("() ('violence',) content_filter\n126 characters may stay\n",),
+    "embeddings": ("3 256 3\n",),
+    "endpoints": (
+        "dialect             models: the Model Inference API",
+        "https://api.example.com/llm/chat/completions ocp-apim-subscription-key\n",
+    ),
+    "errors": ("('violence',) medium\n", "1 request\n"),
+    "identity": ("over plain http", "asked for https://ai.azure.com/.default\nWho am I?\nWho am I?\n"),
+    "index": ("a matter of debate. stop Usage(prompt_tokens=19", "emulator/mistral-large-2407", "debate.Usage("),
+    "messages": ("stop\nWhat is in this picture?\n[image: image/png, 70 bytes]\nstop\n", "\n48\n"),
+    "stand-ins": ("Rain.\n503\ncut after Grüße aus\nGrüße aus Köln. 3\n",),
+    "streaming": ("debate.stop Usage(prompt_tokens=19", "reasoning ", "\ncut after "),
+    "timeouts": (),
+    "tools": ("The train at 09:40", "1 get_flight_info {"),
+    "typed-answers": ("City(name='Oslo', people=717000)\n2\n",),
+}
+RUN_ELSEWHERE = {
+    "coming-from-azure-ai-inference": "tests/test_coming_from.py",
+    "coming-from-openai": "tests/test_coming_from.py",
+    "emulator": "test_the_page_on_the_emulator_runs_as_it_stands",
+    "testing": "test_what_is_said_of_testing_runs_as_it_stands",
+    "web": "tests/examples/test_web.py",
+}
 
 
-async def run_blocks(path: Path, *, at_least: int) -> None:
-    blocks = blocks_of(path, "python")
-    assert len(blocks) >= at_least
-    source = "async def page():\n" + textwrap.indent("\n".join(blocks), "    ")
-    names: dict[str, Any] = {}
-    exec(compile(ast.parse(source), str(path), "exec", dont_inherit=True), names)
-    await names["page"]()
+def blocks_of(page: str, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
-async def test_the_guide_runs_as_it_stands(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def run_blocks(page: str, **names: object) -> None:
+    source = f"async def page({', '.join(names)}):\n" + textwrap.indent("\n".join(blocks_of(page)), "    ")
+    module: dict[str, Any] = {}
+    exec(compile(ast.parse(source), f"{page}.md", "exec", dont_inherit=True), module)
+    await module["page"](**names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_runs_as_it_stands(
+    page: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", emulator.models_url)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
-    await run_blocks(GUIDE, at_least=8)
+    async with InferenceClient(model="mistral-large-2407") as client:
+        await run_blocks(page, client=client)
     said = capsys.readouterr().out
-    for words in (
-        "a matter of debate. stop Usage(prompt_tokens=19",
-        "emulator/mistral-large-2407",
-        "The train at 09:40",
-        "\n48\n",
-        "[image: image/png, 70 bytes]",
-        "\nCity(name='Oslo', people=717000)\n2\n",
-        "1 get_flight_info {",
-        "\n3 256 3\n",
-        "() ('violence',) content_filter\n126 characters may stay\n",
-        "\n('violence',) medium\n",
-        "1 request\n",
-        "\nRain.\n503\ncut after Grüße aus\nGrüße aus Köln. 3\n",
-    ):
+    for words in PAGES[page]:
         assert words in said
 
 
+def test_no_page_has_code_that_nothing_runs() -> None:
+    with_code = {path.stem for path in DOCS.glob("*.md") if blocks_of(path.stem)}
+    assert with_code == PAGES.keys() | RUN_ELSEWHERE.keys()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"^ +- [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+
+
 async def test_the_page_on_the_emulator_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    await run_blocks(EMULATOR, at_least=5)
+    await run_blocks("emulator")
     assert capsys.readouterr().out.splitlines() == [
         "Rain.",
         "How fast are you?",
@@ -77,11 +101,11 @@ async def test_the_page_on_the_emulator_runs_as_it_stands(capsys: pytest.Capture
 
 
 def test_scripts_on_that_page_are_some() -> None:
-    scripts = [Script.from_json(block.encode()) for block in blocks_of(EMULATOR, "json")]
+    scripts = [Script.from_json(block.encode()) for block in blocks_of("emulator", "json")]
     assert [rule.answer.content for rule in scripts[0].rules][:1] == ["Rain."]
 
 
-@pytest.mark.parametrize("line", "".join(blocks_of(EMULATOR, "sh")).splitlines())
+@pytest.mark.parametrize("line", "".join(blocks_of("emulator", "sh")).splitlines())
 def test_commands_on_that_page_are_understood(line: str) -> None:
     program, name, *args = shlex.split(line)
     assert program == "inference-async"

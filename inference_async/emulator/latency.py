@@ -48,6 +48,11 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, text: str = "", *, jitter: str = "", seed: int | None = None) -> Self:
         """A latency as it is written: ``first=400ms,token=25ms``, either of them or both; a jitter such as ``20%``.
 
+        Args:
+            text: one delay or both; what is not named stays the script's.
+            jitter: the share by which each delay may be shorter or longer.
+            seed: makes the n-th request take as long in every run.
+
         Raises:
             ConfigurationError: the text is none.
         """

@@ -80,7 +80,16 @@ class ImageEmbeddingInput(msgspec.Struct, omit_defaults=True):
     def load(
         cls, path: str | os.PathLike[str], *, text: str | UnsetType = UNSET, max_bytes: int = MAX_MEDIA_BYTES
     ) -> Awaitable[ImageEmbeddingInput]:
-        """An image from a file, read off the event loop; see `ImagePart.load`."""
+        """An image from a file, read off the event loop.
+
+        Args:
+            path: the file; its bytes tell what it is.
+            text: what goes with the image into the same vector.
+            max_bytes: the largest file to read.
+
+        Raises:
+            ConfigurationError: the file cannot be read, is larger, or is no image.
+        """
         from ..net.files import read
 
         return read(path, max_bytes=max_bytes, then=lambda data: cls.from_bytes(data, text=text))

@@ -444,6 +444,11 @@ class ImageEmbeddingInput(Model):
     def load(cls, *, image_file: str, image_format: str, text: str | None = None) -> Self:
         """An image from a file, which is read here and now; see `ImageUrl.load`.
 
+        Args:
+            image_file: where it is.
+            image_format: what it is, such as ``png``.
+            text: what goes with the image into the same vector.
+
         Raises:
             FileNotFoundError: there is no such file.
         """
