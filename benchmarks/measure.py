@@ -69,6 +69,7 @@ def run(command: Sequence[str], *, pipe: int | None = None) -> str:
     """
     # The same hashes each time, for the collisions of dicts and the order of sets follow them.
     environment = {**os.environ, "PYTHONHASHSEED": "0", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each import would compile what its author changed last
     fds = [] if pipe is None else [pipe]
     ended = subprocess.run(
         command, capture_output=True, text=True, env=environment, pass_fds=fds, cwd=ROOT, check=False
