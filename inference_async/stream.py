@@ -93,6 +93,7 @@ class ChatStream:
         self._is_events = False  # known once the first byte of the body is
         self._head = b""  # how the body began, kept until the first chunk, should there be none
         self._progress = False
+        self._is_late = False  # whether the last read began after its limit
         self._busy = False
         self._complete = False
         self._error: InferenceError | None = None
@@ -342,8 +343,12 @@ class ChatStream:
         if self._progress:
             self._progress = False
             clock.wait_for("between_tokens", now=now)
-        if now >= clock.ends:
+        late = clock.until is not None and now >= clock.until
+        if trip.error is not None:
+            raise trip.error
+        if now >= clock.ends or (late and self._is_late):
             raise trip.late()  # a read that need not wait, for the consumer was slow, would not tell
+        self._is_late = late  # one more read is for what had come in time
         trip.watch(clock.until)
 
     async def _fed_beside(self, data: bytes) -> list[Item]:
@@ -376,7 +381,11 @@ class ChatStream:
             self._is_events = bool(head)
             return True
         body = (data + await exchange.body()).removeprefix(_BOM)
-        self._ready = [Mark.DONE, chunk_of(await exchange.completion(body))]
+        trip = self._trip
+        with trip:
+            trip.watch(trip.clock.until)
+            completion = await exchange.completion(body)
+        self._ready = [Mark.DONE, chunk_of(completion)]
         return False
 
     async def _end(self, item: StreamError | Mark) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import pickle
 import threading
 import warnings
@@ -18,12 +19,14 @@ from inference_async import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    BetweenTokensTimeoutError,
     ChatStream,
     ClientClosedError,
     ClientStateError,
     ConfigurationError,
     ContentFilterError,
     ContentFilterResults,
+    FirstTokenTimeoutError,
     IncompleteStreamError,
     InferenceClient,
     InferenceError,
@@ -972,3 +975,41 @@ async def test_closing_while_a_large_event_is_read(monkeypatch: pytest.MonkeyPat
             await reading if not reading.done() else await anext(stream)
     assert reply.closed
     assert stream.must_wait
+
+
+async def test_a_slow_consumer_of_empty_chunks_is_told_of_the_limit() -> None:
+    client, _ = streamed(event(chunk("a")), *[event(chunk())] * 1000)
+    client = client.with_options(timeouts=Timeouts(between_tokens=0.05))
+    with pytest.raises(BetweenTokensTimeoutError) as caught:  # noqa: PT012
+        async for _ in client.stream("hi"):
+            await asyncio.sleep(0.02)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "a"
+
+
+async def test_what_came_in_time_is_read_however_slow_the_consumer() -> None:
+    client, _ = streamed(event(chunk("a")), event(chunk()), event(chunk("b", "stop")) + DONE)
+    client = client.with_options(timeouts=Timeouts(between_tokens=0.02))
+    texts: list[str] = []
+    async for each in client.stream("hi"):
+        texts.append(each.text)
+        await asyncio.sleep(0.05)
+    assert "".join(texts) == "ab"
+
+
+async def test_a_compressed_stream_of_empty_chunks_ends_at_its_limit() -> None:
+    body = gzip.compress(event(chunk()) * 400_000)
+
+    async def answer(connection: Connection) -> None:
+        await connection.send(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: "
+            + b"%d\r\n\r\n" % len(body),
+            body,
+        )
+
+    timeouts = Timeouts(first_token=0.1)
+    async with RawServer(answer) as server, InferenceClient(f"{server.url}/v1", model="m", timeouts=timeouts) as client:
+        stream = client.stream("hi")
+        with pytest.raises(FirstTokenTimeoutError):
+            await stream.final()
+        assert stream._accumulator.chunks < 400_000

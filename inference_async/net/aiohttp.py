@@ -48,6 +48,10 @@ _DRAIN_BYTES: Final = 64 * 1024
 _LARGE: Final = 1024 * 1024
 """Bytes above which aiohttp warns of a body that is written at once; it writes a file of them piece by piece."""
 
+_NEVER: Final = 1e12
+_BREATH: Final = 1024 * 1024
+"""Bytes out of an inflater after which the event loop gets a turn: they may all come without a wait."""
+
 _INHERITED: Final[list[object]] = []
 """What a child process has from its parent. To close it, or to drop it, would reach into the parent's event loop."""
 
@@ -144,11 +148,12 @@ class AiohttpReply:
 class _CompressedReply(AiohttpReply):
     """A reply whose body is inflated as it is read."""
 
-    __slots__ = ("_inflater",)
+    __slots__ = ("_inflated", "_inflater")
 
     def __init__(self, response: aiohttp.ClientResponse, home: _Home, coding: str) -> None:
         super().__init__(response, home)
         self._inflater = Inflater(coding)
+        self._inflated = 0
 
     async def read(self) -> bytes:
         """See `Reply.read`; at most 64 KiB at a time."""
@@ -168,6 +173,10 @@ class _CompressedReply(AiohttpReply):
             raise APIConnectionError(
                 f"the answer cannot be inflated: {error}", kind="protocol", phase="body"
             ) from error
+        self._inflated += len(piece)
+        if self._inflated >= _BREATH:
+            self._inflated = 0
+            await asyncio.sleep(0)
         return piece
 
 
@@ -434,9 +443,10 @@ def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list
 @functools.lru_cache(maxsize=16)
 def _limits(connect: float | None, *, own: bool) -> aiohttp.ClientTimeout:
     """The one limit that is aiohttp's to keep; our own connector reads it in another place."""
+    # Beyond the threshold, of 5 seconds unless said otherwise, aiohttp rounds up to a whole one.
     if own:
-        return aiohttp.ClientTimeout(total=None, sock_connect=connect)
-    return aiohttp.ClientTimeout(total=None, connect=connect)
+        return aiohttp.ClientTimeout(total=None, sock_connect=connect, ceil_threshold=_NEVER)
+    return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=_NEVER)
 
 
 def _secrets(call: Call) -> tuple[str, ...]:

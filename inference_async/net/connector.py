@@ -17,7 +17,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import select
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -132,8 +134,9 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(limit=0, ssl=True if context is None else context)  # pyright: ignore[reportUnknownMemberType]
         self._live: WeakSet[Handler] = WeakSet()
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._opened = 0
+        self._turns = _AT_ONCE
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._opened_at = -math.inf  # the moment the last connection was
         make: Any = functools.partial(Handler, self._loop, self._live)
         self._factory = make
 
@@ -168,30 +171,52 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
     ) -> ResponseHandler:
         """A new connection, when it is its turn."""
-        await self._turn(timeout.sock_connect)
+        left = await self._turn(timeout.sock_connect)
         try:
-            async with asyncio.timeout(timeout.sock_connect):
+            async with asyncio.timeout(left):
                 handler = await super()._create_connection(req, traces, timeout)
         finally:
-            self._turns.release()
-        self._opened += 1
+            self._leave()
+        self._opened_at = self._loop.time()
         return handler
 
-    async def _turn(self, limit: float | None) -> None:
-        """Wait for a turn: for as long as others get through, but no longer than one of them may take if none does.
+    async def _turn(self, limit: float | None) -> float | None:
+        """Wait for a turn: for as long as others get through, but no longer than the limit if none does.
+
+        Returns:
+            What is left of the limit.
 
         Raises:
-            TimeoutError: none did.
+            TimeoutError: none got through.
         """
-        while True:
-            opened = self._opened
-            try:
-                async with asyncio.timeout(limit):
-                    await self._turns.acquire()
+        if self._turns:
+            self._turns -= 1
+            return limit
+        loop = self._loop
+        began = loop.time()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        try:
+            while True:
+                left = None if limit is None else limit - (loop.time() - max(began, self._opened_at))
+                if left is not None and left <= 0:
+                    raise TimeoutError
+                if turn.done():
+                    return left
+                await asyncio.wait({turn}, timeout=left)
+        except BaseException:
+            if not turn.cancel():  # it came at the same time
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Give the turn to who has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
                 return
-            except TimeoutError:
-                if self._opened == opened:
-                    raise
+        self._turns += 1
 
     def cut(self) -> None:
         """Close everything without waiting, also if the loop is closed already and asyncio can close nothing more."""

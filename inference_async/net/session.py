@@ -107,12 +107,23 @@ class Trip(Watch):
         terms: on which terms.
         clock: its deadlines.
         exchange: its answer, once that has begun and is read.
+        error: what the reading was ended with, if it took too long: a reader that need not wait would not be told.
         retrying: how often it was sent, and whether it may be sent again.
         client_request_id: one id for all attempts.
         credential: the header that carried the credential last.
     """
 
-    __slots__ = ("_awaits", "call", "client_request_id", "clock", "credential", "exchange", "retrying", "terms")
+    __slots__ = (
+        "_awaits",
+        "call",
+        "client_request_id",
+        "clock",
+        "credential",
+        "error",
+        "exchange",
+        "retrying",
+        "terms",
+    )
 
     def __init__(self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, guard: Guard, names: Names) -> None:
         super().__init__(guard)
@@ -120,6 +131,7 @@ class Trip(Watch):
         self.terms = terms
         self.clock = Deadlines(terms.timeouts, now=guard.loop.time())
         self.exchange: Exchange | None = None
+        self.error: APITimeoutError | None = None
         self.retrying = Retrying(terms.retries, budget)
         self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or names.next()
         self.credential = ""
@@ -142,7 +154,8 @@ class Trip(Watch):
     def strike(self) -> None:
         """See `Watch.strike`."""
         if self.exchange is not None:
-            self.exchange.close(self.late())
+            self.error = self.late()
+            self.exchange.close(self.error)
 
     def arrives(self, exchange: Exchange) -> None:
         """Its answer has begun, and will be read: nothing is sent again, and what was sent, a prompt, is let go of."""
@@ -289,7 +302,7 @@ class Session:
         self._transport = transport
         self._auth = auth
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
+        self._process = os.getpid()
         self._max_connections = max_connections
         self._places = None if max_connections is None else asyncio.Semaphore(max_connections)
         self._budget = Budget()
@@ -344,6 +357,8 @@ class Session:
         if self._loop is None or self._loop.is_closed() or self._process != process:
             if self._loop is not None:
                 self._move()
+            elif self._process != process:
+                self._names = Names()  # forked before its first call, as it may be many times
             self._loop, self._process = loop, process
         elif self._loop is not loop:
             raise WrongEventLoopError(

@@ -59,6 +59,12 @@ class Guard:
             self._timer.cancel()
         self._timer, self._strikes_at = None, math.inf
 
+    def _strike(self, watch: Watch) -> None:
+        try:
+            watch.expire()
+        except Exception as error:  # of a transport of another make: the other calls are still watched over
+            self.loop.call_exception_handler({"message": "a connection could not be cut", "exception": error})
+
     def _look(self) -> None:
         self._rest()
         now = self.loop.time()
@@ -68,7 +74,7 @@ class Guard:
             if until is None:
                 continue
             if until <= now + _TICK:
-                watch.expire()
+                self._strike(watch)
             elif until < soonest:
                 soonest = until
         if soonest < math.inf:
@@ -119,8 +125,10 @@ class Watch:
         if self._task is not None:
             self._cancel()
         else:
-            self.strike()
-            self.until = None
+            try:
+                self.strike()
+            finally:
+                self.until = None
 
     def strike(self) -> None:
         """End a wait outside of the context."""

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from inference_async import APIConnectionError
-from inference_async.net.aiohttp import AiohttpTransport
+from inference_async.net.aiohttp import AiohttpTransport, _limits
 from inference_async.net.connector import Connector
 from inference_async.wire.request import Call
 from tests.net.peer import CHUNKED, OK, WHOLE, Line, Peer, call
@@ -280,5 +280,42 @@ async def test_a_cancelled_wait_for_a_turn_leaves_the_turns_as_they_were(monkeyp
         call_.cancel()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, True, True, False, False]
-    assert not connector._turns.locked()
+    assert connector._turns == 1
+    assert not connector._waiting
     await connector.close()
+
+
+async def test_turns_come_in_the_order_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference_async.net.connector._AT_ONCE", 1)
+    connector = Connector()
+    order: list[int] = []
+
+    async def connect(number: int) -> None:
+        await connector._turn(5)
+        order.append(number)
+        await asyncio.sleep(0)
+        connector._opened_at = connector._loop.time()
+        connector._leave()
+
+    await asyncio.gather(*[connect(number) for number in range(20)])
+    assert order == list(range(20))
+    assert connector._turns == 1
+    await connector.close()
+
+
+async def test_a_turn_that_comes_late_leaves_the_rest_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference_async.net.connector._AT_ONCE", 1)
+    connector = Connector()
+    assert await connector._turn(5) == 5
+    asyncio.get_running_loop().call_later(0.05, connector._leave)  # nobody got through
+    left = await connector._turn(5)
+    assert left is not None
+    assert 0 < left < 5
+    connector._leave()
+    assert connector._turns == 1
+    await connector.close()
+
+
+def test_aiohttp_rounds_no_limit_up() -> None:
+    for own in (True, False):
+        assert _limits(5.1, own=own).ceil_threshold > 1e9

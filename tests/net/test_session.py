@@ -1350,3 +1350,21 @@ async def test_a_hook_that_says_nonsense_ends_the_call() -> None:
     error = await failure(client)
     assert isinstance(error, ConfigurationError)
     assert (error.attempts, len(transport.calls)) == (1, 1)
+
+
+async def test_a_client_that_is_forked_before_its_first_call_names_its_calls_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def named(client: InferenceClient) -> str:
+        return client._session.begin(
+            Call(method="GET", url="http://localhost/", headers={}), client._options.terms
+        ).client_request_id
+
+    client = InferenceClient("http://localhost/v1", model="m")
+    inherited = client._session._names
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    first = named(client)
+    assert client._session._names is not inherited
+    assert first != named(client)
+    assert first[:-12] == named(client)[:-12]  # counted, not drawn
+    monkeypatch.undo()

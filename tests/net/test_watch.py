@@ -212,3 +212,20 @@ async def test_many_ends_are_looked_at_together(monkeypatch: pytest.MonkeyPatch)
     await asyncio.sleep(0.2)
     assert all(watch.struck_at for watch in watches)
     assert looks < 12
+
+
+async def test_a_connection_that_cannot_be_cut_leaves_the_others_watched() -> None:
+    class Broken(Watched):
+        def strike(self) -> None:
+            raise OSError("no")
+
+    guard = Guard(asyncio.get_running_loop())
+    told: list[object] = []
+    guard.loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    broken, sound = Broken(guard), Watched(guard)
+    broken.watch(soon(broken, 0.01))
+    sound.watch(soon(sound, 0.03))
+    await asyncio.sleep(0.08)
+    assert told == ["a connection could not be cut"]
+    assert len(sound.struck_at) == 1
+    guard.stop()
