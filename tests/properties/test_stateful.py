@@ -48,6 +48,7 @@ from tests.faults.stepping import frozen, turn
 T = TypeVar("T")
 
 PLACES: Final = 3
+SERVER_TASKS = ("FaultServer._", "_accept_connection2")
 SHORT: Final = 0.02  # seconds, for a limit that is to strike
 PAUSE: Final = 0.001
 HUNG: Final = 20.0
@@ -480,7 +481,7 @@ class Life(RuleBasedStateMachine):
         assert self.connections() <= len(self.held)
         assert self.most <= PLACES
         tasks = asyncio.all_tasks(self.runner.get_loop())
-        assert [task for task in tasks if "FaultServer._" not in repr(task.get_coro())] == []
+        assert [task for task in tasks if not any(name in repr(task.get_coro()) for name in SERVER_TASKS)] == []
 
     def teardown(self) -> None:
         async def end() -> None:
