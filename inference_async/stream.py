@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
@@ -30,9 +30,10 @@ from .errors import (
     without_frames,
 )
 from .lenses import PartialStream, PieceStream, TextStream
-from .net.session import Exchange, Session, Trip
+from .net.session import Session
 from .net.threads import in_thread
 from .net.transport import FINISH_SECONDS
+from .net.trip import Exchange, Trip
 from .policy.terms import Terms
 from .types import ChatCompletion, ChatCompletionChunk, ParsedCompletion, ResponseMeta, Usage
 from .wire.accumulate import Accumulator
@@ -53,7 +54,6 @@ T = TypeVar("T")
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD_BYTES: Final = 2048
-_TICK: Final = 0.001  # seconds; a timer may strike that much too early
 _FIELD: Final = re.compile(rb"(\xef\xbb\xbf)?\s*((data|event|id|retry)\s*(:|[\r\n]|$)|:|$)")
 
 
@@ -83,7 +83,6 @@ class ChatStream:
         self._terms = terms
         self._raise_on_filter = raise_on_filter
         self._begun: Trip | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._exchange: Exchange | None = None
         self._events = EventDecoder(max_event_bytes=terms.limits.max_event_bytes)
         self._chunks = ChunkDecoder(limits=terms.limits)
@@ -301,7 +300,6 @@ class ChatStream:
         with trip:
             self._exchange = await self._session.send(trip)
         trip.arrives(self._exchange)
-        self._loop = trip.loop
         self._chunks.secrets = self._exchange.secrets
         if self._error is not None:  # closed by another task in the very step in which the head came
             self._cut(self._error)
@@ -311,7 +309,7 @@ class ChatStream:
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
         exchange = self._exchange
-        if exchange is not None and asyncio.get_running_loop() is not self._loop:
+        if exchange is not None and asyncio.get_running_loop() is not self._trip.loop:
             self._check_loop()
         try:
             if exchange is None:
@@ -352,12 +350,18 @@ class ChatStream:
         trip.watch(clock.until)
 
     async def _fed_beside(self, data: bytes) -> list[Item]:
-        """As `_feed`, in a thread: within the limit too, for where bytes wait already after it, no read ever waits."""
+        """As `_feed`, in a thread."""
+        return await self._in_time(in_thread(partial(self._feed, data)))
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """What a thread makes of bytes that have come, if it is done within the limit of the current wait.
+
+        Where more bytes wait already after it, no read ever waits, and none would be told that the time is over.
+        """
         trip = self._trip
         with trip:
             trip.watch(trip.clock.until)
-            items: list[Item] = await in_thread(partial(self._feed, data))
-        return items
+            return await work
 
     def _feed(self, data: bytes) -> list[Item]:
         if not data:
@@ -381,10 +385,7 @@ class ChatStream:
             self._is_events = bool(head)
             return True
         body = (data + await exchange.body()).removeprefix(_BOM)
-        trip = self._trip
-        with trip:
-            trip.watch(trip.clock.until)
-            completion = await exchange.completion(body)
+        completion = await self._in_time(exchange.completion(body))
         self._ready = [Mark.DONE, chunk_of(completion)]
         return False
 

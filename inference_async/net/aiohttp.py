@@ -32,7 +32,7 @@ from ..errors import (
     InvalidResponseError,
     WrongEventLoopError,
 )
-from ..wire.request import Call, Secret
+from ..wire.request import Call, Secret, secrets_among
 from ..wire.response import redact, request_id_of
 from .body import Body
 from .connector import Connector, length_lie, sever
@@ -289,7 +289,7 @@ class AiohttpTransport:
             )
             if failure.kind != "protocol":
                 raise failure from error
-        failure.reword(redact(failure.message, _secrets(call)))
+        failure.reword(redact(failure.message, secrets_among(call.headers)))
         return failure
 
     async def aclose(self) -> None:
@@ -447,10 +447,6 @@ def _limits(connect: float | None, *, own: bool) -> aiohttp.ClientTimeout:
     if own:
         return aiohttp.ClientTimeout(total=None, sock_connect=connect, ceil_threshold=_NEVER)
     return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=_NEVER)
-
-
-def _secrets(call: Call) -> tuple[str, ...]:
-    return tuple(value.rpartition(" ")[2] for value in call.headers.values() if isinstance(value, Secret))
 
 
 def _closed_under(call: Call) -> ClientClosedError:

@@ -12,11 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import uuid
-from collections.abc import Callable, Mapping
-from functools import partial
-from itertools import count
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Mapping
+from typing import Final
 
 from .._version import __version__
 from ..errors import (
@@ -28,265 +25,27 @@ from ..errors import (
     InvalidResponseError,
     WrongEventLoopError,
 )
-from ..policy.limits import Limits
-from ..policy.retry import Budget, Retrying
+from ..policy.retry import Budget
 from ..policy.terms import Terms
-from ..policy.timeouts import Deadlines, Wait
-from ..types import ChatCompletion, EmbeddingsResult, ModelInfo, ResponseMeta
-from ..wire.codec import LARGE
-from ..wire.request import Call, Secret, secrets_in
+from ..policy.timeouts import Wait
+from ..wire.request import Call, secrets_among, secrets_in
 from ..wire.response import (
     CLIENT_REQUEST_ID,
-    completion_from,
-    embeddings_from,
     error_from,
     meta_from,
-    model_info_from,
-    not_an_answer,
     redact,
 )
 from .auth import Authoriser
-from .threads import in_thread
 from .together import until_done
 from .transport import Reply, Transport
-from .watch import Guard, Watch
+from .trip import ANYWHERE, Exchange, Names, Place, Trip, read_into
+from .watch import Guard
 
-__all__ = ["Exchange", "Session", "Trip"]
-
-T = TypeVar("T")
-E = TypeVar("E", bound=InferenceError)
+__all__ = ["Session"]
 
 _ERROR_BODY_SECONDS: Final = 5.0  # the status says most of it; an explanation that takes longer is not waited for
 _RETRY_COUNT: Final = "x-ms-client-retry-count"
 _USER_AGENT: Final = f"inference-async/{__version__} python/{platform.python_version()}"
-
-
-class Names:
-    """Ids for calls, in the form of random UUIDs (RFC 9562, section 5.4): of each only the end is another.
-
-    A random one for each call would take as long as a tenth of what aiohttp takes to send it.
-    """
-
-    __slots__ = ("_count", "_head")
-
-    def __init__(self) -> None:
-        drawn = str(uuid.uuid4())
-        self._head = drawn[:-12]
-        self._count = count(int(drawn[-12:], 16) >> 1)
-
-    def next(self) -> str:
-        """Another id."""
-        return f"{self._head}{next(self._count):012x}"
-
-
-class Place:
-    """A call's place among the connections of a client that has a bound on them."""
-
-    __slots__ = ("_places",)
-
-    def __init__(self, places: asyncio.Semaphore | None) -> None:
-        self._places = places
-
-    def leave(self) -> None:
-        """Make room for another call. Any number of times is fine."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.release()
-
-
-_SENT: Final = Call(method="", url="", headers={})
-_ANYWHERE: Final = Place(None)
-"""That of a call of a client without a bound."""
-
-
-class Trip(Watch):
-    """One call on its way.
-
-    Attributes:
-        call: what is asked, until its answer is read.
-        terms: on which terms.
-        clock: its deadlines.
-        exchange: its answer, once that has begun and is read.
-        error: what the reading was ended with, if it took too long: a reader that need not wait would not be told.
-        retrying: how often it was sent, and whether it may be sent again.
-        client_request_id: one id for all attempts.
-        credential: the header that carried the credential last.
-    """
-
-    __slots__ = (
-        "_awaits",
-        "call",
-        "client_request_id",
-        "clock",
-        "credential",
-        "error",
-        "exchange",
-        "retrying",
-        "terms",
-    )
-
-    def __init__(self, call: Call, terms: Terms, *, budget: Budget, awaits: Wait, guard: Guard, names: Names) -> None:
-        super().__init__(guard)
-        self.call = call
-        self.terms = terms
-        self.clock = Deadlines(terms.timeouts, now=guard.loop.time())
-        self.exchange: Exchange | None = None
-        self.error: APITimeoutError | None = None
-        self.retrying = Retrying(terms.retries, budget)
-        self.client_request_id = call.headers.get(CLIENT_REQUEST_ID) or names.next()
-        self.credential = ""
-        self._awaits: Wait = awaits
-
-    def sets_out(self) -> None:
-        """The call is sent, once more."""
-        if self._awaits != self.clock.phase:
-            self.enters(self._awaits)
-        self.retrying.attempts += 1
-
-    def enters(self, limit: Wait) -> None:
-        """Another wait begins, with a limit of its own."""
-        now = self.loop.time()
-        if self.struck or (self.until is not None and self.until <= now):
-            return  # it is over, or the client was closed, and the next step will tell
-        self.clock.wait_for(limit, now=now)
-        self.watch(self.clock.until)
-
-    def strike(self) -> None:
-        """See `Watch.strike`."""
-        if self.exchange is not None:
-            self.error = self.late()
-            self.exchange.close(self.error)
-
-    def arrives(self, exchange: Exchange) -> None:
-        """Its answer has begun, and will be read: nothing is sent again, and what was sent, a prompt, is let go of."""
-        self.exchange = exchange
-        self.call = _SENT
-
-    def delay(self, error: InferenceError) -> float | None:
-        """Seconds to wait before the call is sent again; None if it is not to be."""
-        now = self.loop.time()
-        return self.retrying.delay(error, elapsed=now - self.clock.started, left=self.clock.left(now=now))
-
-    def failed(self, error: E) -> E:
-        """The error, told which call it ends."""
-        error.request_id = error.request_id or self.client_request_id
-        error.attempts = self.retrying.attempts
-        if isinstance(error, APITimeoutError):  # a transport knows of its own attempt only
-            error.elapsed = self.loop.time() - self.clock.started
-        return error
-
-    def late(self) -> APITimeoutError:
-        """The error of a wait that is over its limit."""
-        return self.failed(self.clock.error(now=self.loop.time()))
-
-    def over(self) -> InferenceError:
-        """The error of a wait that ended by a `TimeoutError`."""
-        if self.struck:
-            return self.late()
-        return self.failed(APIConnectionError("the transport gave up waiting"))  # a transport of another make
-
-
-class Exchange:
-    """One call whose answer has begun.
-
-    Attributes:
-        reply: the answer.
-        meta: what its head says.
-        url: the address asked.
-        secrets: what must not appear in an error.
-    """
-
-    __slots__ = ("_limits", "_place", "meta", "reply", "secrets", "url")
-
-    def __init__(
-        self, reply: Reply, meta: ResponseMeta, url: str, secrets: tuple[str, ...], *, limits: Limits, place: Place
-    ) -> None:
-        self.reply = reply
-        self.meta = meta
-        self.url = url
-        self.secrets = secrets
-        self._limits = limits
-        self._place = place
-
-    async def body(self) -> bytes:
-        """The whole body, or the rest of it.
-
-        Raises:
-            InvalidResponseError: it is over ``Limits.max_body_bytes``.
-            APIConnectionError: it was cut.
-        """
-        limit = self._limits.max_body_bytes
-        pieces: list[bytes] = []
-        try:
-            if await _read_into(pieces, self.reply, limit):
-                return b"".join(pieces)
-        except InferenceError as error:
-            raise self.failed(error) from error.__cause__
-        finally:
-            self.close()  # an answer that was read to its end has given its connection back already
-        raise self.failed(
-            InvalidResponseError(
-                f"the answer is over {limit:,} bytes; raise max_body_bytes if it is meant to be",
-                status=self.meta.status,
-            )
-        )
-
-    async def finish(self) -> None:
-        """The answer is over: let others use the connection; see `Reply.finish`."""
-        try:
-            await self.reply.finish()
-        finally:
-            self._place.leave()
-
-    def close(self, error: InferenceError | None = None) -> None:
-        """Let go of the connection now; see `Reply.close`."""
-        self.reply.close(error)
-        self._place.leave()
-
-    async def completion(self, body: bytes) -> ChatCompletion:
-        """The completion in a whole body.
-
-        Raises:
-            APIStatusError: the body is an error all the same.
-            InvalidResponseError: it is neither.
-        """
-        return await self._read(completion_from, body, limits=self._limits)
-
-    async def embeddings(self, body: bytes) -> EmbeddingsResult:
-        """The vectors in a whole body; see `completion`."""
-        return await self._read(embeddings_from, body, limits=self._limits)
-
-    async def model_info(self, body: bytes) -> ModelInfo:
-        """The description of a model in a whole body; see `completion`."""
-        return await self._read(model_info_from, body)
-
-    def not_an_answer(self, what: str, body: bytes, *, expected: str = "chat completion") -> InvalidResponseError:
-        """The error for a body that is no answer."""
-        return self.failed(not_an_answer(what, body=body, expected=expected, **self._head()))
-
-    def failed(self, error: E) -> E:
-        """The error, told which call it ends, and that its answer had begun."""
-        meta = self.meta
-        error.request_id = meta.request_id or error.request_id
-        error.attempts = meta.attempts
-        if error.status is None:
-            error.status = meta.status
-        if error.phase is None or isinstance(error, APIStatusError):
-            error.phase = "body"
-        return error
-
-    async def _read(self, read: Callable[..., T], body: bytes, **options: Any) -> T:
-        try:
-            if len(body) < LARGE:
-                return read(body=body, **self._head(), **options)
-            return cast("T", await in_thread(partial(read, body=body, **self._head(), **options)))
-        except InferenceError as error:
-            self.failed(error)
-            raise
-
-    def _head(self) -> dict[str, Any]:
-        meta = self.meta
-        return {"status": meta.status, "headers": meta.headers, "url": self.url, "secrets": self.secrets}
 
 
 class Session:
@@ -328,7 +87,7 @@ class Session:
 
     def _guarded(self) -> Guard:
         loop = self.check_loop()
-        if self._guard is None or self._guard.loop is not loop:
+        if self._guard is None:
             self._guard = Guard(loop)
         return self._guard
 
@@ -355,10 +114,10 @@ class Session:
             ) from None
         process = os.getpid()
         if self._loop is None or self._loop.is_closed() or self._process != process:
+            if self._process != process:
+                self._names = Names()  # or it would give the same ones as its parent
             if self._loop is not None:
                 self._move()
-            elif self._process != process:
-                self._names = Names()  # forked before its first call, as it may be many times
             self._loop, self._process = loop, process
         elif self._loop is not loop:
             raise WrongEventLoopError(
@@ -395,7 +154,6 @@ class Session:
         """The event loop is gone, or it is the parent process's: what waited in it will not come back."""
         self._sending = set()
         self._guard = None
-        self._names = Names()  # or a child process would give the same ones as its parent
         if self._max_connections is not None:
             self._places = asyncio.Semaphore(self._max_connections)
         self._auth.move()
@@ -452,7 +210,7 @@ class Session:
 
     async def _attempt(self, trip: Trip) -> Exchange:
         """Send once; return if it is a success."""
-        place = _ANYWHERE if self._places is None else await self._place(trip, self._places)
+        place = ANYWHERE if self._places is None else await self._place(trip, self._places)
         try:
             return await self._asked(trip, place)
         except BaseException:
@@ -529,12 +287,12 @@ class Session:
         headers = {"user-agent": _USER_AGENT, CLIENT_REQUEST_ID: trip.client_request_id, **call.headers}
         if trip.retrying.attempts:
             headers[_RETRY_COUNT] = str(trip.retrying.attempts)
-        secrets = _secrets_among(call.headers)
+        secrets = secrets_among(call.headers)
         if not secrets:
             header = await self._auth.header()
             if header is not None:
                 headers[header[0]] = trip.credential = header[1]
-                secrets = (_secret_in(header[1]),)
+                secrets = secrets_among({header[0]: header[1]})
         if "?" in call.url:
             secrets += secrets_in(call.url)
         sent = Call(call.method, call.url, headers, call.body, call.model, call.any_success)
@@ -542,26 +300,13 @@ class Session:
 
     async def _renewed(self, trip: Trip, error: InferenceError) -> bool:
         """Whether the service refused the credential, and there is another one now."""
-        if not isinstance(error, APIStatusError) or _secrets_among(trip.call.headers):
+        if not isinstance(error, APIStatusError) or secrets_among(trip.call.headers):
             return False
         if error.status == 403 and "expired" not in error.detail.lower():
             return False
         if error.status not in (401, 403):
             return False
         return await self._auth.answer(error.headers.get("www-authenticate"), trip.credential)
-
-
-def _secrets_among(headers: dict[str, str]) -> tuple[Secret, ...]:
-    found: tuple[Secret, ...] = ()
-    for value in headers.values():
-        if isinstance(value, Secret):
-            found += (_secret_in(value),)
-    return found
-
-
-def _secret_in(value: Secret) -> Secret:
-    """The key or the token, without the word before it."""
-    return Secret(value.rpartition(" ")[2])
 
 
 def _masked(headers: Mapping[str, str], secrets: tuple[str, ...]) -> Mapping[str, str]:
@@ -573,23 +318,12 @@ def _masked(headers: Mapping[str, str], secrets: tuple[str, ...]) -> Mapping[str
     return {name: redact(value, secrets) for name, value in headers.items()}
 
 
-async def _read_into(pieces: list[bytes], reply: Reply, limit: int) -> bool:
-    """Read the body up to a limit; whether that was all of it. What is read is there also if the reading fails."""
-    left = limit
-    while piece := await reply.read():
-        pieces.append(piece[:left])
-        left -= len(piece)
-        if left < 0:
-            return False
-    return True
-
-
 async def _error_body(reply: Reply, limit: int, seconds: float) -> bytes:
     """What came of the body of a refusal, however that ended: its status is not to be lost over it."""
     pieces: list[bytes] = []
     try:
         async with asyncio.timeout(seconds):
-            await _read_into(pieces, reply, limit)
+            await read_into(pieces, reply, limit)
     except (APIConnectionError, InvalidResponseError, TimeoutError):
         pass
     return b"".join(pieces)

@@ -84,7 +84,7 @@ class Accumulator:
             head.id = head.id or chunk.id
             head.model = head.model or chunk.model
             head.created = head.created or chunk.created
-        if (
+        if (  # see _ChoiceState.add
             chunk.system_fingerprint
             or chunk.service_tier
             or chunk.prompt_filter_results
@@ -240,11 +240,10 @@ class _ChoiceState:
                 self._calls = _Calls(self._max_calls)
             for call in delta.tool_calls:
                 self.grown += self._calls.add(call)
-        reason = choice.finish_reason
-        if reason is not None and reason not in NO_REASON:
+        if choice.finish_reason not in NO_REASON:
             progress = True
-            self.finish_reason = reason
-        if (
+            self.finish_reason = choice.finish_reason
+        if (  # asked in one go: most chunks have none of it, and need no call
             delta.reasoning_content
             or delta.raw_reasoning
             or delta.refusal

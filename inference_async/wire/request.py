@@ -49,6 +49,7 @@ __all__ = [
     "json_call",
     "message_list",
     "raw_call",
+    "secrets_among",
     "secrets_in",
 ]
 
@@ -486,6 +487,15 @@ def _message(message: Any, index: int) -> Any:
         meant = f": did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"got role {role!r} in messages[{index}], expected one of {', '.join(ROLES)}{meant}")
     return _in_json(plain, dict(message))  # a dict may hold Structs, such as the tool calls of an answer
+
+
+def secrets_among(headers: Mapping[str, str]) -> tuple[Secret, ...]:
+    """The keys and tokens among the values of headers, each without the word before it."""
+    found: tuple[Secret, ...] = ()
+    for value in headers.values():
+        if isinstance(value, Secret):
+            found += (Secret(value.rpartition(" ")[2]),)
+    return found
 
 
 @lru_cache(maxsize=32)
