@@ -308,13 +308,13 @@ class ChatStream:
 
     async def _read(self) -> None:
         """Wait for the network once, and turn what came into items."""
-        exchange = self._exchange
-        if exchange is not None and asyncio.get_running_loop() is not self._trip.loop:
+        trip, exchange = self._begun, self._exchange
+        if trip is not None and exchange is not None and asyncio.get_running_loop() is not trip.loop:
             self._check_loop()
         try:
-            if exchange is None:
+            if trip is None or exchange is None:
                 exchange = await self._open()
-            trip = self._trip
+                trip = self._trip
             self._begin_wait(trip)
             data = await exchange.reply.read()
             is_events = self._is_events or await self._sniff(exchange, data)
