@@ -39,11 +39,16 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def faults(session: nox.Session) -> None:
-    """What goes over the network, under asyncio, under uvloop, and with aiohttp's parser that is written in Python."""
+    """What goes over the network: on asyncio, on uvloop, through aiohttp's sessions, and with its parser in Python."""
     _install(session, "test")
     rooms = ["tests/faults", "tests/net", "tests/properties"]
-    for loop, env in (("asyncio", {}), ("uvloop", {}), ("asyncio", {"AIOHTTP_NO_EXTENSIONS": "1"})):
-        session.run("python", "-m", "pytest", "-q", f"--loop={loop}", *rooms, *session.posargs, env=env)
+    for option, env in (
+        ("--loop=asyncio", {}),
+        ("--loop=uvloop", {}),
+        ("--way=session", {}),
+        ("--loop=asyncio", {"AIOHTTP_NO_EXTENSIONS": "1"}),
+    ):
+        session.run("python", "-m", "pytest", "-q", option, *rooms, *session.posargs, env=env)
 
 
 @nox.session

@@ -345,7 +345,7 @@ class Soak:
 
 def _acquired(client: InferenceClient) -> int:
     transport: Any = client._session._transport  # noqa: SLF001  (what is left must be seen before closing hides it)
-    return 0 if transport._own is None else len(transport._own[0].connector._acquired)  # noqa: SLF001
+    return 0 if transport._own is None else len(transport._own.session.connector._acquired)  # noqa: SLF001
 
 
 async def soak(url: str, given: argparse.Namespace) -> dict[str, Any]:

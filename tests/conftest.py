@@ -30,6 +30,7 @@ settings.register_profile("thorough", max_examples=4000, deadline=None)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of the tests")
+    parser.addoption("--way", choices=["lane", "session"], default="lane", help="how requests get to a connection")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,10 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
         # The policy, and not a factory of pytest-asyncio's, for tests call asyncio.run as well.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    if config.getoption("--way") == "session":
+        from inference_async.net.direct import Lane
+
+        Lane.takes = lambda self, call: False  # type: ignore[method-assign]  # as if aiohttp's sessions were traced
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"event loop: {config.getoption('--loop')}"
+    return f"event loop: {config.getoption('--loop')}, requests by the {config.getoption('--way')}"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -37,12 +37,13 @@ DEPENDENCIES = {
         "net/aiohttp.py",
         "net/body.py",
         "net/connector.py",
+        "net/direct.py",
         "net/faults.py",
         "client.py",
         "emulator/server.py",
         "emulator/upstream.py",
     },  # client.py: in a TYPE_CHECKING block only
-    "yarl": {"net/aiohttp.py"},
+    "yarl": {"net/aiohttp.py", "net/direct.py"},
     "anyio": {"net/files.py", "net/threads.py"},
     "azure": {
         "net/auth.py",  # in the one function that needs it

@@ -16,7 +16,7 @@ import ssl as ssl_module
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -37,6 +37,7 @@ from ..wire.response import redact, request_id_of
 from .body import Body
 from .connector import Connector, length_lie, sever
 from .detour import DETOUR
+from .direct import Answer, Lane
 from .faults import of_read, of_send
 from .inflate import ACCEPTED, CorruptBodyError, Inflater, coding_of
 from .proxies import Proxies
@@ -51,6 +52,8 @@ _LARGE: Final = 1024 * 1024
 _NEVER: Final = 1e12
 _BREATH: Final = 1024 * 1024
 """Bytes out of an inflater after which the event loop gets a turn: they may all come without a wait."""
+
+_Response: TypeAlias = aiohttp.ClientResponse | Answer
 
 _INHERITED: Final[list[object]] = []
 """What a child process has from its parent. To close it, or to drop it, would reach into the parent's event loop."""
@@ -83,21 +86,28 @@ class _Home:
             return False
 
 
+class _Way(NamedTuple):
+    """What calls go over: a session, the shorter way over its connections where it is our own, and where it belongs."""
+
+    session: aiohttp.ClientSession
+    lane: Lane | None
+    home: _Home
+
+
 class AiohttpReply:
     """A reply of `AiohttpTransport`. Dropped before its end, it closes its connection."""
 
     __slots__ = ("__weakref__", "_content", "_home", "_response", "_take", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, home: _Home) -> None:
+    def __init__(self, response: _Response, home: _Home) -> None:
         self._home = home
         self._response = response
         self._content = content = response.content
         self._take = content.take if isinstance(content, Body) else content.readany
         self.status: int = response.status
-        headers: dict[str, str] = {}
-        for name, value in response.headers.items():
-            name = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if len(headers) < len(response.headers):
+            headers = {name: ", ".join(response.headers.getall(name)) for name in headers}
         self.headers: Mapping[str, str] = headers
 
     def __del__(self) -> None:
@@ -150,7 +160,7 @@ class _CompressedReply(AiohttpReply):
 
     __slots__ = ("_inflated", "_inflater")
 
-    def __init__(self, response: aiohttp.ClientResponse, home: _Home, coding: str) -> None:
+    def __init__(self, response: _Response, home: _Home, coding: str) -> None:
         super().__init__(response, home)
         self._inflater = Inflater(coding)
         self._inflated = 0
@@ -205,7 +215,7 @@ class AiohttpTransport:
         trust_env: bool = False,
         proxy: str | None = None,
     ) -> None:
-        self._own: tuple[aiohttp.ClientSession, Connector, _Home] | None = None
+        self._own: _Way | None = None
         self._given = session
         if session is not None and not (ssl is None and proxy is None and not trust_env):
             raise ConfigurationError("got session= beside ssl=, trust_env= or proxy=; set these up in the session")
@@ -218,16 +228,14 @@ class AiohttpTransport:
         own, self._own = getattr(self, "_own", None), None
         if own is None:
             return
-        session, connector, home = own
-        if home.pid == os.getpid():
+        if own.home.pid == os.getpid():
             warnings.warn(
                 "an InferenceClient was dropped without being closed; use `async with` or call aclose()",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,
             )
-        replies = list(self._replies)
-        home.run(functools.partial(_abandon, session, connector, replies))
+        own.home.run(functools.partial(_abandon, own, list(self._replies)))
 
     async def send(self, call: Call, *, connect_timeout: float | None) -> Reply:
         """See `Transport.send`."""
@@ -242,28 +250,33 @@ class AiohttpTransport:
     async def _sent(self, call: Call, connect_timeout: float | None) -> AiohttpReply:
         if DETOUR.ban is not None:
             DETOUR.ban(urlsplit(call.url).hostname or "")
-        session, home = self._session()
+        way = self._way()
         try:
             url = URL(call.url, encoded=True)  # as it is: deployment names hold dots and escaped slashes
             host = url.raw_host
         except ValueError as error:
             raise ConfigurationError(f"got a URL that cannot be called: {error}") from None
-        response = await self._requested(session, call, url, host, connect_timeout)
+        response = await self._requested(way, call, url, host, connect_timeout)
         if isinstance(response, APIConnectionError):
             raise response
-        reply = _reply(response, home)
+        reply = _reply(response, way.home)
         if not response.closed:  # its end may have come with its head
-            _watch(response, session)
+            if way.lane is None:
+                _watch(response, way.session)
             self._replies.add(reply)
         return reply
 
     async def _requested(
-        self, session: aiohttp.ClientSession, call: Call, url: URL, host: str | None, connect_timeout: float | None
-    ) -> aiohttp.ClientResponse | APIConnectionError:
+        self, way: _Way, call: Call, url: URL, host: str | None, connect_timeout: float | None
+    ) -> _Response | APIConnectionError:
         """The response; or, to be raised where no cause clings to it, an error whose cause quotes the answer."""
         options = self._options(call)
+        session, lane, _ = way
+        limits = _limits(connect_timeout, own=lane is not None)
         started = time.monotonic()
         try:
+            if lane is not None and "proxy" not in options and lane.takes(call):
+                return await lane.request(call, url, options["headers"], limits)
             return await session.request(
                 call.method,
                 url,
@@ -271,7 +284,7 @@ class AiohttpTransport:
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,
-                timeout=_limits(connect_timeout, own=session is not self._given),
+                timeout=limits,
                 **options,
             )
         except InferenceError:
@@ -300,30 +313,29 @@ class AiohttpTransport:
         own, self._own = self._own, None
         if own is None:
             return
-        session, _, home = own
-        if home.pid == os.getpid() and home.loop is asyncio.get_running_loop():
-            await session.close()
+        if own.home.pid == os.getpid() and own.home.loop is asyncio.get_running_loop():
+            await own.session.close()
         else:
-            home.run(functools.partial(_abandon, *own[:2], []))
+            own.home.run(functools.partial(_abandon, own, []))
 
-    def _session(self) -> tuple[aiohttp.ClientSession, _Home]:
-        """The session to send over, opened if need be."""
+    def _way(self) -> _Way:
+        """What to send over, opened if need be."""
         if self._given is not None:
             if self._given.closed:
                 raise ClientClosedError("the aiohttp session that was given to this client is closed")
-            return self._given, _Home()
+            return _Way(self._given, None, _Home())
         own = self._own
         if own is not None:
-            session, connector, home = own
+            home = own.home
             if home.pid == os.getpid() and home.loop is asyncio.get_running_loop():
-                return session, home
+                return own
             if home.pid == os.getpid() and not home.loop.is_closed():
                 raise WrongEventLoopError("the client's connections belong to another event loop, which is not closed")
-            home.run(functools.partial(_abandon, session, connector, list(self._replies)))
-        session, connector, home = self._own = self._open()
-        return session, home
+            home.run(functools.partial(_abandon, own, list(self._replies)))
+        self._own = self._opened()
+        return self._own
 
-    def _open(self) -> tuple[aiohttp.ClientSession, Connector, _Home]:
+    def _opened(self) -> _Way:
         connector = Connector(self._ssl)
         session = aiohttp.ClientSession(
             connector=connector,
@@ -331,7 +343,7 @@ class AiohttpTransport:
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
         )
-        return session, connector, _Home()
+        return _Way(session, Lane(session, connector), _Home())
 
     def _options(self, call: Call) -> dict[str, Any]:
         """The headers, and the way to go."""
@@ -350,7 +362,7 @@ class AiohttpTransport:
         return options
 
 
-def _reply(response: aiohttp.ClientResponse, home: _Home) -> AiohttpReply:
+def _reply(response: _Response, home: _Home) -> AiohttpReply:
     """The reply of a response.
 
     Raises:
@@ -383,7 +395,7 @@ def _left_in(content: aiohttp.StreamReader) -> bytes:
     return left
 
 
-def _watch(response: aiohttp.ClientResponse, session: aiohttp.ClientSession) -> None:
+def _watch(response: _Response, session: aiohttp.ClientSession) -> None:
     """Have the reader told when its connection is gone, which aiohttp does in most cases and not in all."""
     connection, content = response.connection, response.content
     handler = None if connection is None else connection.protocol
@@ -423,7 +435,7 @@ def _ended(
         content.set_exception(of_read(said))
 
 
-def _cut(response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
+def _cut(response: _Response, loop: asyncio.AbstractEventLoop) -> None:
     connection = response.connection
     response.close()
     if connection is not None:
@@ -432,12 +444,13 @@ def _cut(response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> N
         connection.close()  # which aiohttp leaves out if the loop is closed, and complains of
 
 
-def _abandon(session: aiohttp.ClientSession, connector: Connector, replies: list[Reply]) -> None:
+def _abandon(way: _Way, replies: list[Reply]) -> None:
     """Close what nobody closed, in silence."""
-    connector.cut()
+    if way.lane is not None:
+        way.lane.connector.cut()
     for reply in replies:
         reply.close(ClientClosedError("the client was dropped while this answer was being read"))
-    assert session.closed  # noqa: S101  (so that aiohttp does not complain when it is dropped)
+    assert way.session.closed  # noqa: S101  (so that aiohttp does not complain when it is dropped)
 
 
 @functools.lru_cache(maxsize=16)

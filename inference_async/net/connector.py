@@ -84,6 +84,7 @@ class Handler(ResponseHandler):
         self.calls = 0
         self.heard = 0
         self.begun = False
+        self._reader: aiohttp.StreamReader | None = None
         live.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -100,6 +101,7 @@ class Handler(ResponseHandler):
         self.begun = self.begun or data[0].code >= 200
         if length_lie(data[0].headers):
             self.force_close()
+        self._reader = data[1]
         adopt(data[1])
         super().feed_data(data, size)
 
@@ -116,6 +118,10 @@ class Handler(ResponseHandler):
         if exc is not None and payload is not None and not payload.is_eof():
             payload.set_exception(CutError(str(exc), stale=False, begun=True), exc)
         super().connection_lost(exc)
+        # Whoever reads is to be told in any case, and aiohttp forgets it where it has closed the connection itself.
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.is_eof() and reader.exception() is None:
+            reader.set_exception(self.exception() or CutError("it was closed", stale=False, begun=True))
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """The connection is lost, or cannot be understood."""

@@ -327,7 +327,7 @@ def all_cuts(wire: Wire) -> list[tuple[int, bool]]:
 
 def _connector(client: InferenceClient) -> Any:
     transport: Any = client._session._transport
-    return transport._own[0].connector
+    return transport._own.session.connector
 
 
 # What must come of a cut

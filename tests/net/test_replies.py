@@ -258,7 +258,7 @@ async def test_cancelling_at_every_step_leaves_no_connection_behind(tls: bool) -
     served, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(served)
     authority.configure_trust(trusting)
-    transport = AiohttpTransport(ssl=trusting)
+    transport: Any = AiohttpTransport(ssl=trusting)
     ended = 0
     async with Peer(says(CHUNKED + b"2\r\n{}\r\n"), tls=served if tls else None) as peer:
         for steps in range(200):
@@ -272,7 +272,7 @@ async def test_cancelling_at_every_step_leaves_no_connection_behind(tls: bool) -
                 outcome.close()
             else:
                 assert isinstance(outcome, asyncio.CancelledError)
-            assert transport._own is None or not transport._own[1]._acquired
+            assert transport._own is None or not transport._own.session.connector._acquired
             if ended == 3:
                 break
         assert ended

@@ -262,7 +262,7 @@ class Life(RuleBasedStateMachine):
         """How many connections the client holds."""
         transport: Any = self.client._session._transport
         own = transport._own
-        return 0 if own is None else len(own[1]._acquired)
+        return 0 if own is None else len(own.session.connector._acquired)
 
     # What the server does
 
