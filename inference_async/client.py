@@ -15,6 +15,7 @@ from .net.auth import Credential, authoriser
 from .net.session import Session
 from .net.together import in_order
 from .net.transport import Transport
+from .net.trip import Exchange
 from .policy.limits import Limits
 from .policy.retry import RetryPolicy
 from .policy.terms import Terms
@@ -775,7 +776,7 @@ class InferenceClient:
         )
         terms = agreed(self._options.terms, timeouts=timeouts, retries=retries)
         try:
-            exchange, received = await self._session.whole(call, terms)
+            exchange, received = await self._session.whole(call, terms, Exchange.received)
         except InferenceError as error:
             without_frames(error)
             raise
@@ -839,8 +840,7 @@ class InferenceClient:
 
     async def _complete(self, call: Call, terms: Terms, *, raise_on_filter: bool | None) -> ChatCompletion:
         raises = self._raises_on_filter(raise_on_filter)
-        exchange, body = await self._session.whole(call, terms)
-        completion = await exchange.completion(body)
+        exchange, completion = await self._session.whole(call, terms, Exchange.completion)
         completion.meta = exchange.meta
         error = filter_error(completion, url=call.url, secrets=exchange.secrets) if raises else None
         if error is not None:
@@ -848,8 +848,7 @@ class InferenceClient:
         return completion
 
     async def _model_info(self, call: Call, terms: Terms) -> ModelInfo:
-        exchange, body = await self._session.whole(call, terms)
-        info = await exchange.model_info(body)
+        exchange, info = await self._session.whole(call, terms, Exchange.model_info)
         info.meta = exchange.meta
         return info
 
@@ -860,13 +859,15 @@ class InferenceClient:
         return given
 
     async def _embed(self, call: Call, count: int, encoding: object, terms: Terms) -> EmbeddingsResult:
-        exchange, body = await self._session.whole(call, terms)
-        result = await exchange.embeddings(body)
+        async def vectors(exchange: Exchange, body: bytes) -> EmbeddingsResult:
+            try:
+                return arranged(await exchange.embeddings(body), count, encoding)
+            except ValueError as error:
+                raise exchange.not_an_answer(str(error), body, expected="list of embeddings") from None
+
+        exchange, result = await self._session.whole(call, terms, vectors)
         result.meta = exchange.meta
-        try:
-            return arranged(result, count, encoding)
-        except ValueError as error:
-            raise exchange.not_an_answer(str(error), body, expected="list of embeddings") from None
+        return result
 
 
 def _answer_type(

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 import aiohttp
 import anyio
+import anyio.to_thread
 import msgspec
 import pytest
 
@@ -39,6 +40,7 @@ from inference_async import (
     ResponseTypeError,
     SystemMessage,
     Timeouts,
+    TotalTimeoutError,
     UnknownOptionError,
     UserMessage,
     WrongEventLoopError,
@@ -1455,3 +1457,31 @@ async def test_extra_that_is_no_mapping(extra: Any) -> None:
 def test_arguments_that_are_no_text(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         InferenceClient("http://localhost/v1", **options)
+
+
+LARGE = "x" * 300_000
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda client: client.complete("hi"), HELLO | {"system_fingerprint": LARGE}),
+        (lambda client: client.embed("hi"), {"data": [{"index": 0, "embedding": [0.5]}], "model": LARGE}),
+        (lambda client: client.model_info(), {"model_name": "m", "model_provider_name": LARGE}),
+    ],
+    ids=["complete", "embed", "model_info"],
+)
+async def test_the_total_covers_the_wait_for_a_thread_to_read_a_large_body(ask: Any, answer: Any) -> None:
+    """The program's own work holds all threads that there are."""
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    holders = [object() for _ in range(int(limiter.available_tokens))]
+    for holder in holders:
+        limiter.acquire_on_behalf_of_nowait(holder)
+    try:
+        with pytest.raises(TotalTimeoutError, match=r"within 0\.1 s") as caught:
+            await ask(scripted(reply(answer), timeouts=Timeouts(total=0.1)))
+    finally:
+        for holder in holders:
+            limiter.release_on_behalf_of(holder)
+    assert (caught.value.status, caught.value.request_id, caught.value.attempts) == (200, "request-1", 1)
+    assert await ask(scripted(reply(answer), timeouts=Timeouts(total=5)))

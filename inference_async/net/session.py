@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
 from .._version import __version__
 from ..errors import (
@@ -42,6 +42,8 @@ from .trip import ANYWHERE, Exchange, Names, Place, Trip, read_into
 from .watch import Guard
 
 __all__ = ["Session"]
+
+T = TypeVar("T")
 
 _ERROR_BODY_SECONDS: Final = 5.0  # the status says most of it; an explanation that takes longer is not waited for
 _RETRY_COUNT: Final = "x-ms-client-retry-count"
@@ -126,8 +128,15 @@ class Session:
             )
         return loop
 
-    async def whole(self, call: Call, terms: Terms) -> tuple[Exchange, bytes]:
-        """Send the call; return when its answer is there as a whole.
+    async def whole(
+        self, call: Call, terms: Terms, read: Callable[[Exchange, bytes], Awaitable[T]]
+    ) -> tuple[Exchange, T]:
+        """Send the call; return when its answer is there as a whole, and is read.
+
+        Args:
+            call: what to send.
+            terms: on which terms.
+            read: makes of the body what is asked for; large ones in a thread, which may have to be waited for.
 
         Raises:
             APITimeoutError: not within the total.
@@ -139,7 +148,7 @@ class Session:
         try:
             with trip:
                 exchange = await self.send(trip)
-                body = await exchange.body()
+                answer = await read(exchange, await exchange.body())
         except TimeoutError as error:
             if isinstance(error, APITimeoutError):
                 raise
@@ -148,7 +157,7 @@ class Session:
         finally:
             trip.stop()
         exchange.meta.elapsed = trip.loop.time() - trip.clock.started
-        return exchange, body
+        return exchange, answer
 
     def _move(self) -> None:
         """The event loop is gone, or it is the parent process's: what waited in it will not come back."""

@@ -207,6 +207,10 @@ class Exchange:
             )
         )
 
+    async def received(self, body: bytes) -> bytes:
+        """A whole body as it is, for calls whose answer is nothing but that."""
+        return body
+
     async def finish(self) -> None:
         """The answer is over: let others use the connection; see `Reply.finish`."""
         try:
