@@ -366,10 +366,12 @@ def _reply(response: _Response, home: _Home) -> AiohttpReply:
     """The reply of a response.
 
     Raises:
-        APIConnectionError: how long it is cannot be known for sure.
+        APIConnectionError: how long it is, or where its body begins, cannot be known for sure.
         InvalidResponseError: it is encoded as was not asked for.
     """
     lie = length_lie(response.headers)
+    if not lie and response.headers.get("data", "").startswith(("{", "[")):
+        lie = "its head runs into its events"  # for want of a blank line: the first event was read as a header
     if lie:
         response.close()
         raise APIConnectionError(f"got an answer that is not HTTP: {lie}", kind="protocol", phase="headers")

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from .body import adopt
+from .strict import Course
 
 if TYPE_CHECKING:
     import ssl
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
     from multidict import MultiMapping
 
-__all__ = ["Connector", "CutError", "Handler", "ProxyError", "UnaskedError", "length_lie", "sever"]
+__all__ = ["Connector", "CutError", "Handler", "ProxyError", "StrictHandler", "UnaskedError", "length_lie", "sever"]
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _AT_ONCE: Final = 128
@@ -91,10 +93,21 @@ class Handler(ResponseHandler):
         """Bytes have come, or, if these are none, a reader has made room for those that wait."""
         self.heard += len(data)
         super().data_received(data)
-        if not self.begun and self.heard > _MAX_HEAD_BYTES and self.transport is not None:
+        if not self.begun and self.heard > _MAX_HEAD_BYTES:
             # Not every parser of aiohttp's bounds the head as a whole.
-            self.transport.abort()
-            self.set_exception(HttpProcessingError(code=400, message=f"its head is over {_MAX_HEAD_BYTES} bytes"))
+            self.refuse(f"its head is over {_MAX_HEAD_BYTES} bytes")
+
+    def refuse(self, why: str) -> None:
+        """Take nothing more of an answer, which is no HTTP; nothing happens if the connection is gone already."""
+        if self.transport is None:
+            return
+        self.transport.abort()
+        error = HttpProcessingError(code=400, message=why)
+        payload: aiohttp.StreamReader | None = self._payload
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(error)
+            self._payload = None  # or aiohttp would tell it, when the connection is lost, that it was cut
+        self.set_exception(error)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The head of an answer has come."""
@@ -131,6 +144,27 @@ class Handler(ResponseHandler):
         super().set_exception(exc, cause)
 
 
+class StrictHandler(Handler):
+    """One connection, where the parser is the one in Python, which is lax: see `strict.py`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, live: WeakSet[Handler]) -> None:
+        super().__init__(loop, live)
+        self._course: Course | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come: those that can be HTTP go to the parser."""
+        good = len(data) if self._course is None else self._course.follow(data)
+        if good or not data:
+            super().data_received(data[:good])
+        if good < len(data) and self.exception() is None:
+            self.refuse("bytes that cannot be part of one")
+
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to be sent."""
+        self._course = Course()
+        super().set_response_params(**params)
+
+
 class Connector(aiohttp.TCPConnector):
     """A pool of such connections, without a limit."""
 
@@ -143,7 +177,8 @@ class Connector(aiohttp.TCPConnector):
         self._turns = _AT_ONCE
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._opened_at = -math.inf  # the moment the last connection was
-        make: Any = functools.partial(Handler, self._loop, self._live)
+        in_python = http_parser.HttpResponseParser.__module__ == http_parser.__name__  # and else, in C
+        make: Any = functools.partial(StrictHandler if in_python else Handler, self._loop, self._live)
         self._factory = make
 
     async def connect(

@@ -125,6 +125,32 @@ async def test_bodies_that_cannot_be_inflated(transport: AiohttpTransport, codin
             assert (caught.value.kind, caught.value.phase) == (kind, "body")
 
 
+RUN_TOGETHER = {
+    "no blank line": b'data: {"a":1}\n\n',
+    "a blank line with a space": b' \r\ndata: {"a":1}\n\n',
+    "another field first": b'event: x\ndata: {"a":1}\n\n',
+    "the end mark": b"data: [DONE]\n\n",
+}
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
+@pytest.mark.parametrize("said", RUN_TOGETHER.values(), ids=RUN_TOGETHER)
+async def test_a_head_that_runs_into_its_events(said: bytes, own: bool) -> None:
+    """The first event is in the head then, and would be missing."""
+    async with Peer(says(OK + said + b'data: {"a":2}\n\n')) as peer, aiohttp.ClientSession() as session:
+        transport = AiohttpTransport(None if own else session)
+        with pytest.raises(APIConnectionError, match="its head runs into its events") as caught:
+            await transport.send(call(peer.url), connect_timeout=5)
+        assert (caught.value.kind, caught.value.phase) == ("protocol", "headers")
+        await asyncio.wait_for(peer.gone(), 5)
+        await transport.aclose()
+
+
+async def test_a_header_called_data_is_one(transport: AiohttpTransport) -> None:
+    async with Peer(says(OK + b"data: 1\r\ncontent-length: 2\r\n\r\n{}")) as peer:
+        assert await body_of(await transport.send(call(peer.url), connect_timeout=5)) == b"{}"
+
+
 async def test_compressed_events_come_one_by_one(transport: AiohttpTransport) -> None:
     heard: asyncio.Queue[None] = asyncio.Queue()
 
