@@ -1,17 +1,20 @@
 """The clients that are compared, each as the program would use it that wants an answer's text.
 
 A client reads streams, and asks for whole answers; the model says which the server shall give. The first is the floor:
-what aiohttp costs alone, without a limit on time. The others are at their defaults, time limits included, but for
+what aiohttp costs alone, without a limit on time. The second shows what is below that: an event loop, a socket, and a
+task that is woken. The others are at their defaults, time limits included, but for
 bounds on the number of connections that would keep a thousand streams from being open at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 PROMPT = "How many languages are in the world?"
 KEY = "some-key"
@@ -58,6 +61,72 @@ async def floor(url: str) -> AsyncIterator[Calls]:
                 return text
 
         yield Calls(stream, request)
+
+
+class _Wire(asyncio.Protocol):
+    """A connection that keeps what comes until it is taken."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._data = b""
+        self._waiter: asyncio.Future[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def take(self) -> bytes:
+        if not self._data:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        data, self._data = self._data, b""
+        return data
+
+
+@asynccontextmanager
+async def bare(url: str) -> AsyncIterator[Calls]:
+    """A socket of asyncio's that wakes a task for each read: no HTTP but what is needed to know the end."""
+    import msgspec
+
+    where = urlsplit(url)
+    host, port = where.hostname or "", where.port or 80
+    idle: list[tuple[asyncio.Transport, _Wire]] = []
+    encode = msgspec.json.Encoder().encode
+    names = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    start = f"POST {where.path}/chat/completions HTTP/1.1\r\nhost: {where.netloc}\r\n{names}content-length: "
+
+    async def sent(model: str, *, stream: bool) -> tuple[asyncio.Transport, _Wire]:
+        body = encode(body_of(model, stream=stream))
+        loop = asyncio.get_running_loop()
+        if idle:
+            transport, wire = idle.pop()
+        else:
+            transport, wire = await loop.create_connection(_Wire, host, port)
+        transport.write(f"{start}{len(body)}\r\n\r\n".encode() + body)
+        return transport, wire
+
+    async def stream(model: str, arrived: Arrived) -> None:
+        connection = await sent(model, stream=True)
+        data = b""
+        while not data.endswith(b"0\r\n\r\n"):
+            data = await connection[1].take()
+            arrived(data)
+        idle.append(connection)
+
+    async def request(model: str) -> str:
+        connection = await sent(model, stream=False)
+        head, _, body = (await connection[1].take()).partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        while len(body) < length:
+            body += await connection[1].take()
+        idle.append(connection)
+        text: str = json.loads(body)["choices"][0]["message"]["content"]
+        return text
+
+    yield Calls(stream, request)
+    for transport, _ in idle:
+        transport.close()
 
 
 @asynccontextmanager
@@ -206,10 +275,15 @@ class Client(NamedTuple):
 
 
 FLOOR = "aiohttp, bytes only"
+BARE = "asyncio, bytes only"
+READ_BYTES = (FLOOR, BARE)
+"""Those that hand out the bytes of reads, and not the texts of chunks."""
+
 OURS = "inference_async"
 OPENAI = "openai"
 CLIENTS: dict[str, Client] = {
     FLOOR: Client(floor, ("aiohttp", "msgspec")),
+    BARE: Client(bare, ("msgspec",)),
     OURS: Client(ours, ("inference_async",)),
     "aiohttp by line, msgspec": Client(naive_msgspec, ("aiohttp", "msgspec")),
     "aiohttp by line, json": Client(naive, ("aiohttp",)),

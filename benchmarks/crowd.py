@@ -16,7 +16,7 @@ import time
 from array import array
 from typing import Any
 
-from .clients import CLIENTS, FLOOR
+from .clients import CLIENTS, READ_BYTES
 from .marks import cpu_seconds
 from .measure import run_json
 from .scale import raise_limit, rss
@@ -74,8 +74,8 @@ async def measure(name: str, url: str, pipe: int, streams: int, chunks: int, sec
         for _ in range(WARM_UP):
             await calls.stream("coalesced-5", lambda text: None)
         gc.collect()
-        opening = Arrivals(streams, reads_bytes=name == FLOOR)
-        arrivals = Arrivals(streams * chunks, reads_bytes=name == FLOOR)
+        opening = Arrivals(streams, reads_bytes=name in READ_BYTES)
+        arrivals = Arrivals(streams * chunks, reads_bytes=name in READ_BYTES)
         arrived = opening.arrived
 
         async def read() -> None:

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from .clients import CLIENTS, FLOOR, Arrived, Calls
+from .clients import CLIENTS, READ_BYTES, Arrived, Calls
 from .marks import cpu_seconds, mark, settle
 from .server import ACK, WORDS, text_of
 
@@ -55,7 +55,7 @@ async def measure(name: str, url: str, pipe: int, tasks: list[str]) -> list[tupl
     taken: list[tuple[float, float]] = []
     async with CLIENTS[name].open(url) as calls:
         for kind in dict.fromkeys(task.split(":")[1].partition("-")[0] for task in tasks):
-            await warm_up(calls, kind, acknowledge, is_floor=name == FLOOR)
+            await warm_up(calls, kind, acknowledge, is_floor=name in READ_BYTES)
         settle()
         for task in tasks:
             what, model, times = task.split(":")
