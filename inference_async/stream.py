@@ -337,10 +337,10 @@ class ChatStream:
     def _begin_wait(self, trip: Trip) -> None:
         """Set the limit on a wait for the network."""
         clock = trip.clock
-        now = trip.loop.time()
+        now = trip.now()
         if self._progress:
             self._progress = False
-            clock.wait_for("between_tokens", now=now)
+            clock.wait_for_token(now)
         late = clock.until is not None and now >= clock.until
         if trip.error is not None:
             raise trip.error
@@ -415,7 +415,7 @@ class ChatStream:
         if self._exchange is None:
             return
         self._trip.stop()
-        left = self._trip.clock.left(now=self._trip.loop.time())
+        left = self._trip.clock.left(now=self._trip.now())
         if left is not None and left < FINISH_SECONDS:
             self._exchange.close()
         else:

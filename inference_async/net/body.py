@@ -3,13 +3,13 @@
 aiohttp's reader notes where each HTTP chunk ends, and hands its pieces out one by one. A service sends each event as a
 chunk of its own, so that is most of what reading an event costs; and nobody here asks for it.
 
-`Body` is that reader with another way to read it. It stands on private names of aiohttp's: where a release has other
-ones, `adopt` leaves the reader as it is, and all that is lost is speed.
+`Body` is that reader, filled and read in another way. It stands on private names of aiohttp's: where a release has
+other ones, `adopt` leaves the reader as it is, and all that is lost is speed.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.base_protocol import BaseProtocol
@@ -19,7 +19,9 @@ __all__ = ["Body", "adopt"]
 _MANY: Final = 16 * 1024
 """Pieces that may wait to be read: each takes more memory than the bytes in it, if these are few."""
 
-_NEEDED: Final = {"_buffer", "_cursor", "_eof", "_exception", "_loop", "_protocol", "_size", "_waiter"}
+_NEEDED: Final = {
+    "_buffer", "_cursor", "_eof", "_exception", "_high_water", "_loop", "_protocol", "_size", "_waiter", "total_bytes",
+}  # fmt: skip
 
 
 class Body(aiohttp.StreamReader):
@@ -54,13 +56,23 @@ class Body(aiohttp.StreamReader):
             self._protocol.resume_reading()  # upon which more may come before this returns
         return data
 
-    def begin_http_chunk_receiving(self) -> None:
-        """A chunk begins."""
+    def feed_data(self, data: bytes, size: int = 0) -> bool:
+        """Some more has come."""
+        if data:
+            length = len(data)
+            self._buffer.append(data)
+            self._size += length
+            self.total_bytes += length
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            if self._size > self._high_water or len(self._buffer) > _MANY:
+                self._protocol.pause_reading()
+        return False
 
-    def end_http_chunk_receiving(self) -> None:
-        """A chunk has ended."""
-        if len(self._buffer) > _MANY:
-            self._protocol.pause_reading()
+    # A chunk of HTTP begins, or ends: nothing is done, and that in C, for an event of a service is such a chunk.
+    begin_http_chunk_receiving: Any = staticmethod(bool)
+    end_http_chunk_receiving: Any = staticmethod(bool)
 
 
 _FITS: Final = set(aiohttp.StreamReader.__slots__) >= _NEEDED and "_reading_paused" in BaseProtocol.__slots__

@@ -77,8 +77,9 @@ class Handler(ResponseHandler):
 
     Attributes:
         calls: how many requests it was used for.
-        heard: how many bytes have come since the last request was sent, or since the connection was made.
-        begun: whether the head of its answer was among them, as a whole.
+        heard: how many bytes have come, but for those of a body, since the connection was made, the last request was
+            sent, or its answer was whole.
+        begun: whether the head of an answer was among them, as a whole, and its body may follow.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, live: WeakSet[Handler]) -> None:
@@ -91,6 +92,14 @@ class Handler(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come, or, if these are none, a reader has made room for those that wait."""
+        parser = self._parser
+        if self.begun and data and parser is not None:  # of a body: what aiohttp asks beside, is known of it
+            try:
+                if parser.feed_data(data)[0]:
+                    self.force_close()  # an answer to nothing
+            except Exception as error:
+                self.refuse(str(error))
+            return
         self.heard += len(data)
         super().data_received(data)
         if not self.begun and self.heard > _MAX_HEAD_BYTES:
@@ -111,11 +120,14 @@ class Handler(ResponseHandler):
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The head of an answer has come."""
-        self.begun = self.begun or data[0].code >= 200
-        if length_lie(data[0].headers):
+        message, reader = data
+        if length_lie(message.headers):
             self.force_close()
-        self._reader = data[1]
-        adopt(data[1])
+        self._reader = reader
+        adopt(reader)
+        if message.code >= 200:
+            self.begun = True
+            reader.on_eof(self._ended)
         super().feed_data(data, size)
 
     def set_response_params(self, **params: Any) -> None:
@@ -124,6 +136,11 @@ class Handler(ResponseHandler):
         self.heard = 0
         self.begun = False
         super().set_response_params(**params)
+
+    def _ended(self) -> None:
+        """The answer is whole."""
+        self.begun = False
+        self.heard = 0
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone: in good order, or by a reset, which ends no body well, even if aiohttp thinks so."""
@@ -201,7 +218,7 @@ class Connector(aiohttp.TCPConnector):
                     connection.close()
                     raise UnaskedError("it spoke before it was asked")
                 return connection
-            if not (handler.should_close or _is_readable(handler.transport)):
+            if not (handler.should_close or handler.heard or _is_readable(handler.transport)):
                 return connection
             connection.close()
 

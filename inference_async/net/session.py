@@ -156,7 +156,7 @@ class Session:
             raise (over if exchange is None else exchange.failed(over)) from error.__cause__
         finally:
             trip.stop()
-        exchange.meta.elapsed = trip.loop.time() - trip.clock.started
+        exchange.meta.elapsed = trip.now() - trip.clock.started
         return exchange, answer
 
     def _move(self) -> None:
@@ -234,7 +234,7 @@ class Session:
         trip.sets_out()
         reply = await self._transport.send(sent, connect_timeout=trip.terms.timeouts.connect)
         if reply.status == 200 or (call.any_success and 200 <= reply.status < 300):
-            elapsed = trip.loop.time() - trip.clock.started
+            elapsed = trip.now() - trip.clock.started
             headers = _masked(reply.headers, secrets)  # errors hold them too, under `.partial`
             meta = meta_from(reply.status, headers, trip.client_request_id, elapsed)
             meta.attempts = trip.retrying.attempts
@@ -244,7 +244,7 @@ class Session:
 
     async def _refusal(self, trip: Trip, reply: Reply, secrets: tuple[str, ...]) -> APIStatusError:
         """The error that an answer is. Its body may repeat the credential: this frame is none of the traceback's."""
-        left = None if trip.clock.until is None else trip.clock.until - trip.loop.time()
+        left = None if trip.clock.until is None else trip.clock.until - trip.now()
         # Half of what is left, so that the limit on the call does not strike first, and take the status away.
         seconds = _ERROR_BODY_SECONDS if left is None else min(_ERROR_BODY_SECONDS, left / 2)
         try:

@@ -105,7 +105,7 @@ class Trip(Watch):
         super().__init__(guard)
         self.call = call
         self.terms = terms
-        self.clock = Deadlines(terms.timeouts, now=guard.loop.time())
+        self.clock = Deadlines(terms.timeouts, now=guard.now())
         self.exchange: Exchange | None = None
         self.error: APITimeoutError | None = None
         self.retrying = Retrying(terms.retries, budget)
@@ -121,7 +121,7 @@ class Trip(Watch):
 
     def enters(self, limit: Wait) -> None:
         """Another wait begins, with a limit of its own."""
-        now = self.loop.time()
+        now = self.now()
         if self.struck or (self.until is not None and self.until <= now):
             return  # it is over, or the client was closed, and the next step will tell
         self.clock.wait_for(limit, now=now)
@@ -140,7 +140,7 @@ class Trip(Watch):
 
     def delay(self, error: InferenceError) -> float | None:
         """Seconds to wait before the call is sent again; None if it is not to be."""
-        now = self.loop.time()
+        now = self.now()
         return self.retrying.delay(error, elapsed=now - self.clock.started, left=self.clock.left(now=now))
 
     def failed(self, error: E) -> E:
@@ -148,12 +148,12 @@ class Trip(Watch):
         error.request_id = error.request_id or self.client_request_id
         error.attempts = self.retrying.attempts
         if isinstance(error, APITimeoutError):  # a transport knows of its own attempt only
-            error.elapsed = self.loop.time() - self.clock.started
+            error.elapsed = self.now() - self.clock.started
         return error
 
     def late(self) -> APITimeoutError:
         """The error of a wait that is over its limit."""
-        return self.failed(self.clock.error(now=self.loop.time()))
+        return self.failed(self.clock.error(now=self.now()))
 
     def over(self) -> InferenceError:
         """The error of a wait that ended by a `TimeoutError`."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -25,29 +27,38 @@ _PAUSE: Final = 0.01
 """Seconds between two looks, at least: each goes through all waits, and their ends may be as many."""
 
 
+def _clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """What `loop.time` returns, without the call of Python that it is around this clock in asyncio's own loops."""
+    is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
+    return time.monotonic if is_plain else loop.time
+
+
 class Guard:
     """The timer that the watches of a client share.
 
     Attributes:
         loop: the event loop of the client.
+        now: its clock.
+        strikes_at: the moment the timer strikes.
         watches: those that may have a wait under way.
     """
 
-    __slots__ = ("_strikes_at", "_timer", "loop", "watches")
+    __slots__ = ("_timer", "loop", "now", "strikes_at", "watches")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.now = _clock(loop)
         self.watches: set[Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._strikes_at = math.inf
+        self.strikes_at = math.inf
 
     def expect(self, until: float) -> None:
         """A wait may end at this moment."""
-        if until < self._strikes_at:
+        if until < self.strikes_at:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self.loop.call_at(until, self._look)
-            self._strikes_at = until
+            self.strikes_at = until
 
     def stop(self) -> None:
         """There will be no other wait."""
@@ -57,7 +68,7 @@ class Guard:
     def _rest(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._strikes_at = None, math.inf
+        self._timer, self.strikes_at = None, math.inf
 
     def _strike(self, watch: Watch) -> None:
         try:
@@ -67,7 +78,7 @@ class Guard:
 
     def _look(self) -> None:
         self._rest()
-        now = self.loop.time()
+        now = self.now()
         soonest = math.inf
         for watch in list(self.watches):
             until = watch.until
@@ -89,15 +100,17 @@ class Watch:
 
     Attributes:
         loop: the event loop of the call.
+        now: its clock.
         until: the moment the current wait ends; None if it may last, or if there is none.
         struck: whether a wait inside of the context was ended.
     """
 
-    __slots__ = ("_cancelling", "_guard", "_task", "loop", "struck", "until")
+    __slots__ = ("_cancelling", "_guard", "_task", "loop", "now", "struck", "until")
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self.loop = guard.loop
+        self.now = guard.now
         self.until: float | None = None
         self.struck = False
         self._task: asyncio.Task[object] | None = None
@@ -107,7 +120,7 @@ class Watch:
     def watch(self, until: float | None) -> None:
         """Another wait begins, or the end of this one moves."""
         self.until = until
-        if until is not None:
+        if until is not None and until < self._guard.strikes_at:
             self._guard.expect(until)
 
     def end(self) -> None:

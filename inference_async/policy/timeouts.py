@@ -61,11 +61,12 @@ class Deadlines:
         ends: the moment the total ends; infinity if it is off.
     """
 
-    __slots__ = ("_timeouts", "ends", "phase", "started", "until")
+    __slots__ = ("_between_tokens", "_timeouts", "ends", "phase", "started", "until")
 
     def __init__(self, timeouts: Timeouts, *, now: float) -> None:
         self.started = now
         self._timeouts = timeouts
+        self._between_tokens = math.inf if timeouts.between_tokens is None else timeouts.between_tokens
         self.ends = math.inf if timeouts.total is None else now + timeouts.total
         self.phase: Wait = "total"
         self.until = None if timeouts.total is None else self.ends
@@ -78,6 +79,14 @@ class Deadlines:
             self.phase, self.until = phase, now + seconds
         else:
             self.phase, self.until = "total", None if ends == math.inf else ends
+
+    def wait_for_token(self, now: float) -> None:
+        """As `wait_for` the next piece of an answer; the one that begins with every read of a stream."""
+        until = now + self._between_tokens
+        if until < self.ends:
+            self.phase, self.until = "between_tokens", until
+        else:
+            self.phase, self.until = "total", None if self.ends == math.inf else self.ends
 
     def left(self, *, now: float) -> float | None:
         """Seconds until the end of the total; None if it is off."""

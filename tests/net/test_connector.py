@@ -149,6 +149,28 @@ async def test_what_nobody_asked_for_is_no_answer(
     assert not broken or not said.endswith(STRAY)  # which is known for what it is
 
 
+@pytest.mark.parametrize(
+    "said", [STRAY[:20], b"H", b"\r\n", STRAY], ids=["half a head", "a letter", "a blank line", "all"]
+)
+async def test_a_connection_on_which_something_was_said_meanwhile_is_not_used(
+    transport: AiohttpTransport, said: bytes
+) -> None:
+    """A part of an answer too, of which no parser that begins anew would know."""
+
+    async def act(line: Line) -> None:
+        await line.request()
+        await line.say(WHOLE)
+        await asyncio.sleep(0.003)
+        await line.say(said)
+        await line.request()
+
+    async with Peer(act) as peer:
+        for number in range(3):
+            assert await ask(transport, peer.url) == b"{}"
+            await asyncio.sleep(0.01)
+            assert len(peer.lines) == number + 1
+
+
 async def test_what_lies_unread_on_a_kept_connection_is_no_answer(transport: AiohttpTransport) -> None:
     """The loop has had no step in which to see it."""
     unasked = asyncio.Event()
