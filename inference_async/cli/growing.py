@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
@@ -35,7 +35,7 @@ _parse: Final = (
 
 
 class Growing:
-    """Markdown on a terminal, while it grows.
+    """Markdown on a terminal, while it grows; above it the model's reasoning, dimmed, as plain text.
 
     It draws from the running event loop, at most every 80 ms, and less often where drawing is dear.
     """
@@ -44,6 +44,7 @@ class Growing:
         self._console = console
         self._loop = asyncio.get_running_loop()
         self._text = ""  # of the blocks that may still change
+        self._thinks = False  # that text is reasoning
         self._begun = False  # a block is printed for good
         self._pause = _PAUSE
         self._drawn = -_PAUSE
@@ -60,10 +61,21 @@ class Growing:
         self._live.start(refresh=True)
         console.show_cursor(True)  # a process that is killed leaves a terminal that is fit for use
 
+    def think(self, text: str) -> None:
+        """Show it, dimmed, with the next drawing."""
+        self._take(text, thinks=True)
+
     def show(self, text: str) -> None:
         """Show it with the next drawing."""
+        self._take(text, thinks=False)
+
+    def _take(self, text: str, *, thinks: bool) -> None:
         if self._failure is not None:
             raise self._failure
+        if thinks is not self._thinks:
+            if self._text:
+                self._draw(len(self._text))  # the other kind of text ends here
+            self._thinks = thinks
         self._text += without_controls(text)
         if self._timer is None:
             self._timer = self._loop.call_later(self._drawn + self._pause - time.monotonic(), self._draw_or_fail)
@@ -80,7 +92,7 @@ class Growing:
     def _draw_or_fail(self) -> None:
         self._timer = None
         try:
-            self._draw(finished(self._text))
+            self._draw(_paragraphs(self._text) if self._thinks else finished(self._text))
         except OSError as error:
             self._failure = error
 
@@ -91,32 +103,38 @@ class Growing:
         rows = self._console.height - 2
         has_done = bool(done.strip())
         with self._console:  # one write for all of it
-            self._live.update(_Blocks(self._text, space=self._begun or has_done, rows=rows), refresh=True)
+            growing = _Blocks(self._drawn_as(self._text), space=self._begun or has_done, rows=rows)
+            self._live.update(growing, refresh=True)
             if has_done:
-                self._console.print(_Blocks(done, space=self._begun))
+                self._console.print(_Blocks(self._drawn_as(done), space=self._begun))
         self._begun = self._begun or has_done
         self._drawn = time.monotonic()
         self._pause = max(_PAUSE, _SHARE * (self._drawn - started))
 
+    def _drawn_as(self, text: str) -> Iterable[RenderableType]:
+        if self._thinks:
+            return (Text(paragraph.strip("\n"), style="dim") for paragraph in text.split("\n\n"))
+        return map(_markdown, _blocks(text))
+
 
 class _Blocks:
-    """Markdown as clean lines, with one empty line between two blocks.
+    """Blocks of text as clean lines, with one empty line between two of them.
 
     Args:
-        text: the Markdown.
+        blocks: what to draw.
         space: put an empty line above it, too.
         rows: how many lines to show, the last ones; None for all.
     """
 
-    def __init__(self, text: str, *, space: bool, rows: int | None = None) -> None:
-        self._text = text
+    def __init__(self, blocks: Iterable[RenderableType], *, space: bool, rows: int | None = None) -> None:
+        self._blocks = list(blocks)
         self._space = space
         self._rows = rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines: list[list[Segment]] = []
-        for block in _blocks(self._text):
-            drawn = console.render_lines(_markdown(block), options.update(height=None), pad=False)
+        for block in self._blocks:
+            drawn = console.render_lines(block, options.update(height=None), pad=False)
             clean = _without_margins([_clean(line) for line in drawn])
             if clean:
                 lines += [[], *clean] if lines or self._space else clean
@@ -134,6 +152,11 @@ def finished(text: str) -> int:
     or a word, and ``-`` an item or the underline of a title.
     """
     return sum(map(len, _blocks(text[: text.rfind("\n") + 1])[:-1]))
+
+
+def _paragraphs(text: str) -> int:
+    """How many characters of a growing plain text are in paragraphs that have ended."""
+    return len(text) - len(text.rpartition("\n\n")[2])
 
 
 def _blocks(text: str) -> list[str]:

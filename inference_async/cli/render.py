@@ -29,6 +29,14 @@ def without_controls(text: str) -> str:
 class Display(Protocol):
     """Where the text of one answer goes."""
 
+    def think(self, text: str) -> None:
+        """Show a further piece of the model's reasoning, if this is a place for it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        ...
+
     def show(self, text: str) -> None:
         """Show a further piece of the text.
 
@@ -47,12 +55,17 @@ class Display(Protocol):
 
 
 class Plain:
-    """Text to stdout at once, as it is; on a terminal without control characters."""
+    """Text to stdout at once, as it is; on a terminal without control characters. Reasoning is left out: here it could
+    not be told from the answer.
+    """
 
     def __init__(self) -> None:
         self._stdout = sys.stdout
         self._is_terminal = self._stdout.isatty()
         self._begun = False
+
+    def think(self, text: str) -> None:
+        """Leave it out."""
 
     def show(self, text: str) -> None:
         """Write it."""

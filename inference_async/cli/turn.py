@@ -91,7 +91,7 @@ class Turn:
             if text:
                 self._first = now() - started if self._first is None else self._first
                 self._said.append(text)
-            self._show(_line(chunk) if self._raw else text)
+            self._show(chunk)
 
         try:
             self._begin()
@@ -160,9 +160,17 @@ class Turn:
         if self._shown is None:
             self._shown = self._new_display()
 
-    def _show(self, text: str) -> None:
-        if self._shown is not None and text:
-            self._shown.show(text)
+    def _show(self, chunk: ChatCompletionChunk) -> None:
+        shown = self._shown
+        if shown is None:
+            return
+        if self._raw:
+            shown.show(_line(chunk))
+            return
+        if reasoning := chunk.reasoning:
+            shown.think(reasoning)
+        if text := chunk.text:
+            shown.show(text)
 
     def _end(self, *, whole: bool) -> None:
         if self._shown is not None:

@@ -477,6 +477,24 @@ async def test_markdown_on_a_terminal(tmp_path: Path) -> None:
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l"), "the cursor is seen"
 
 
+async def test_reasoning_on_a_terminal(tmp_path: Path) -> None:
+    async with in_terminal("chat", "[reasoning] six times seven?", state=tmp_path) as terminal:
+        assert await asyncio.wait_for(terminal.process.wait(), 30) == 0
+        await terminal.until("in all")
+        assert terminal.text.index("two more are 12, so 42.\r") < terminal.text.index("Seven times six is 42.\r\n")
+
+
+async def test_no_reasoning_where_it_cannot_be_dimmed(tmp_path: Path) -> None:
+    async with in_terminal("chat", "[reasoning] ?", state=tmp_path, env={"TERM": "dumb"}) as terminal:
+        assert await asyncio.wait_for(terminal.process.wait(), 30) == 0
+        await terminal.until("in all")
+        assert "so 42." not in terminal.text
+
+
+async def test_reasoning_is_not_piped() -> None:
+    assert (await run("chat", "[reasoning] six times seven?"))[:2] == (0, "Seven times six is 42.\n")
+
+
 def test_events_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here(("chat", "two words", "--raw", "--usage")) == 0
     out, err = capsys.readouterr()

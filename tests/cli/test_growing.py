@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from inference_async.cli.growing import Growing, finished
+from inference_async.cli.growing import Growing, _paragraphs, finished
 from tests.cli.screen import Screen
 
 ALL = """\
@@ -164,6 +165,30 @@ def test_nothing_drives_the_terminal(text: str) -> None:
     assert not any(
         ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in screen.text.replace("\n", "")
     )
+
+
+@pytest.mark.parametrize("step", [1, 10_000])
+async def test_reasoning_stands_above_the_answer(step: int) -> None:
+    screen = Screen(8)
+    growing = Growing(Console(file=screen, force_terminal=True, width=20, height=8, highlight=False, markup=False))
+    said = "Six *sevens* are, as far as I know,\n\n\x1b[2Jforty-two."
+    for start in range(0, len(said), step):
+        growing.think(said[start : start + step])
+        growing._draw(_paragraphs(growing._text))
+    growing.show("It is **42**.")
+    growing.end(whole=True)
+    assert screen.text == "Six *sevens* are, as\nfar as I know,\n\n[2Jforty-two.\n\nIt is 42."
+    assert screen.unknown == []
+
+
+async def test_only_reasoning_is_dimmed() -> None:
+    file = io.StringIO()
+    growing = Growing(Console(file=file, force_terminal=True, width=40, height=10, color_system="standard"))
+    growing.think("thought")
+    growing.show("said")
+    growing.end(whole=True)
+    assert "\x1b[2mthought\x1b[0m" in file.getvalue()
+    assert "\x1b[2msaid" not in file.getvalue()
 
 
 async def test_it_draws_by_itself_a_moment_after_text_came() -> None:
