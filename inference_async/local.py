@@ -39,8 +39,8 @@ async def connect(
 
     async with Emulator() as emulator:
         note(
-            f"no endpoint is set: asking the emulator at {emulator.url}; it has no model, answers from a "
-            "script, and says back what the script does not know"
+            f"no endpoint is set, so the built-in emulator answers, at {emulator.url}: from a script, without a model; "
+            "prompts that the script does not cover are echoed"
         )
         async with InferenceClient(emulator.models_url, emulator.key, model=model or "demo") as client:
             yield client

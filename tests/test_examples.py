@@ -47,4 +47,4 @@ def test_example(name: str) -> None:
     for words in WORDS[name]:
         assert words in done.stdout
     assert done.stderr.count("\n") == 1, "one line on stderr: that it is the emulator"
-    assert "no endpoint is set: asking the emulator" in done.stderr
+    assert "no endpoint is set, so the built-in emulator answers" in done.stderr

@@ -13,7 +13,7 @@ async def test_an_emulator_where_no_endpoint_is_set(capsys: pytest.CaptureFixtur
     async with connect(model="any") as client:
         assert client.endpoint.dialect == "models"
         assert client.model == "any"
-    assert "no endpoint is set: asking the emulator" in capsys.readouterr().err
+    assert "no endpoint is set, so the built-in emulator answers" in capsys.readouterr().err
     with pytest.raises(ClientClosedError):
         await client.complete("hi")
 

@@ -105,37 +105,38 @@ def cli() -> None:
     """
 
 
-@cli.command("chat", short_help="Ask, and stream the answer; without a prompt, a session.", epilog=_CHATS)
+@cli.command("chat", short_help="Ask a question, or start a session.", epilog=_CHATS)
 @click.argument("prompt", required=False)
-@click.option("--system", metavar="TEXT", help="Instructions that stand above the conversation.")
+@click.option("--system", metavar="TEXT", help="System instructions for the conversation.")
 @click.option("--model", metavar="NAME", help="The deployment's name.")
-@click.option("--endpoint", metavar="URL", help="The endpoint, in place of the environment's.")
-@click.option("--temperature", type=float, metavar="N", help="How freely to sample; 0 is (nearly) repeatable.")
+@click.option("--endpoint", metavar="URL", help="The endpoint, instead of the one in the environment.")
+@click.option("--temperature", type=float, metavar="N", help="Sampling temperature; 0 is (nearly) repeatable.")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most tokens to generate.")
-@click.option("--image", "images", type=_FILE, multiple=True, help="An image to go with the prompt; may be repeated.")
+@click.option("--image", "images", type=_FILE, multiple=True, help="An image to send with the prompt; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Ask for a JSON object (the prompt should say so too).")
-@click.option("--json-schema", type=_FILE, help="Ask for an answer that satisfies the JSON Schema in this file.")
+@click.option("--json-schema", type=_FILE, help="Ask for JSON that conforms to the JSON Schema in this file.")
 @click.option(
     "--tools",
     multiple=True,
     metavar="MODULE:FUNCTION",
-    help="A typed Python function that the model may call; may be repeated. Each call is printed, and then run "
-    "without being confirmed: name only what the model may do by itself.",
+    help="A typed Python function that the model may call; may be repeated. Each call is printed and then run without "
+    "asking you first, so name only functions that are safe to run.",
 )
-@click.option("--usage", is_flag=True, help="Say in full what each answer cost, in a session too.")
-@click.option("--raw", is_flag=True, help="Print each event of the stream as a line of JSON, in place of the text.")
+@click.option("--usage", is_flag=True, help="Report the full cost of each answer, in a session too.")
+@click.option("--raw", is_flag=True, help="Print each event of the stream as a line of JSON, instead of the text.")
 @click.option("--save", type=_NEW_FILE, help="Write the conversation to this file after each answer.")
-@click.option("--load", type=_FILE, help="Go on from a conversation that was saved.")
+@click.option("--load", type=_FILE, help="Continue a saved conversation.")
 @click.option("--no-history", is_flag=True, help="Do not keep the prompts of the session for the next one.")
 def chat_command(prompt: str | None, as_json: bool, no_history: bool, **given: Any) -> int:
-    """Ask PROMPT and stream the answer; what is piped in comes after the prompt, or in its place.
+    """Ask PROMPT and stream the answer. Piped input is added after the prompt, or takes its place.
 
-    With neither, on a terminal, it is a session: it goes on from answer to answer, /help lists its commands, Ctrl-C
-    cancels an answer, Ctrl-D ends it. On a terminal answers are shown as Markdown, elsewhere as they come.
+    With neither, on a terminal, it starts a session, which remembers the conversation: /help lists its commands, Ctrl-C
+    cancels an answer, Ctrl-D ends the session. A terminal shows answers as Markdown, and a model's reasoning dimmed
+    above them; elsewhere the text is printed as it comes.
 
-    The answer goes to stdout; usage and timing go to stderr. With no endpoint set, an emulator is started inside this
-    process and asked over real HTTP. The exit code is 0 for a whole answer, 3 for one that is cut by the limit of
-    tokens or by content safety, 1 for an error.
+    The answer goes to stdout; usage and timing go to stderr. With no endpoint set, a built-in emulator answers, over
+    real HTTP. The exit code is 0 for a whole answer, 3 for one cut short by the token limit or by content safety, and 1
+    for an error.
     """
     options: dict[str, Any] = {
         name: value for name in ("temperature", "max_tokens") if (value := given.pop(name)) is not None
@@ -152,17 +153,21 @@ def chat_command(prompt: str | None, as_json: bool, no_history: bool, **given: A
 @click.argument("texts", nargs=-1)
 @click.option("--file", type=_FILE, help="Embed each line of this file, after the texts given.")
 @click.option("--model", metavar="NAME", help="The deployment's name.")
-@click.option("--endpoint", metavar="URL", help="The endpoint, in place of the environment's.")
-@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="How long the vectors shall be.")
-@click.option("--input-type", type=click.Choice(["text", "query", "document"]), help="For models that tell them apart.")
+@click.option("--endpoint", metavar="URL", help="The endpoint, instead of the one in the environment.")
+@click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="The length of the vectors.")
+@click.option(
+    "--input-type",
+    type=click.Choice(["text", "query", "document"]),
+    help="What the texts are for; some models embed a query unlike a document.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as one JSON object.")
 def embed_command(
     texts: tuple[str, ...], file: Path | None, model: str | None, endpoint: str | None, as_json: bool, **given: Any
 ) -> int:
-    """Embed each of TEXTS, or each line that is piped in; blank lines are passed over.
+    """Embed each of TEXTS, or each line of piped input; blank lines are skipped.
 
-    On a terminal a table gives a glance; elsewhere each vector is a JSON array on a line of its own. Usage goes to
-    stderr.
+    On a terminal, print a table with the first numbers of each vector; elsewhere, print each vector as a JSON array on
+    a line of its own. Usage goes to stderr.
     """
     options = {name: value for name, value in given.items() if value is not None}
     said = [text for text in map(_text, texts) if text]
@@ -171,13 +176,13 @@ def embed_command(
     return _run(embed(said, file=file, model=model, endpoint=endpoint, options=options, as_json=as_json))
 
 
-@cli.command("info", short_help="Say which model an endpoint holds.", epilog=_INFOS)
-@click.option("--endpoint", metavar="URL", help="The endpoint, in place of the environment's.")
+@cli.command("info", short_help="Show which model an endpoint serves.", epilog=_INFOS)
+@click.option("--endpoint", metavar="URL", help="The endpoint, instead of the one in the environment.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as one JSON object.")
 def info_command(endpoint: str | None, as_json: bool) -> int:
-    """Ask the endpoint which model it holds: its name, its kind, its provider.
+    """Ask the endpoint which model it serves: its name, kind and provider.
 
-    Serverless endpoints and managed compute hold one model and say so; endpoints of many models answer 404.
+    Serverless endpoints and managed compute serve one model and name it; endpoints that serve many answer 404.
     """
     return _run(info(endpoint=endpoint, as_json=as_json))
 
@@ -191,43 +196,45 @@ def _of_an_endpoint(command: Callable[..., int]) -> Callable[..., int]:
             click.option(
                 "--entra",
                 is_flag=True,
-                help="Take a Microsoft Entra ID token (DefaultAzureCredential) in place of a key.",
+                help="Use a Microsoft Entra ID token (DefaultAzureCredential) instead of a key.",
             ),
             click.option(
                 "--dialect",
                 metavar="NAME",
                 shell_complete=dialects,
-                help="Overrule what the URL says: models, openai-v1, deployment ...",
+                help="Override the dialect that the URL implies: models, openai-v1, deployment ...",
             ),
-            click.option("--api-version", metavar="VERSION", help="Overrule the dialect's own; '' sends none."),
-            click.option("--key-header", metavar="NAME", help="Overrule the header that carries a key."),
-            click.option("--scope", metavar="SCOPE", help="Overrule the scope of tokens."),
+            click.option(
+                "--api-version", metavar="VERSION", help="Override the version of the dialect; '' sends none."
+            ),
+            click.option("--key-header", metavar="NAME", help="Override the header that carries the key."),
+            click.option("--scope", metavar="SCOPE", help="Override the scope of tokens."),
         )
     ):
         command = option(command)
     return command
 
 
-@cli.command("doctor", short_help="Say what is understood of an endpoint.", epilog=_DIAGNOSES)
+@cli.command("doctor", short_help="Check an endpoint, and explain what is wrong with it.", epilog=_DIAGNOSES)
 @_of_an_endpoint
-@click.option("--call", is_flag=True, help="Make one small request too, and explain what comes of it.")
+@click.option("--call", is_flag=True, help="Also make one small request, and explain the result.")
 def doctor_command(url: str | None, **given: Any) -> int:
-    """Say what is understood of URL, or of the endpoint in the environment: dialect, addresses, key, token, version.
+    """Show how URL, or the endpoint in the environment, is understood: dialect, addresses, key, token, version.
 
-    Nothing is sent without --call. The exit code is 0 if all is well, 1 if there is a problem.
+    Nothing is sent without --call. The exit code is 0 if all is well, and 1 if there is a problem.
     """
     return _run(doctor(Patient(url, **given)))
 
 
-@cli.command("conformance", short_help="Say what a server does differently from Azure.", epilog=_CONFORMANCES)
+@cli.command("conformance", short_help="Report where a server differs from Azure.", epilog=_CONFORMANCES)
 @_of_an_endpoint
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
-    """Ask the server at URL, or that of the environment, some twenty small questions, and say how it answers.
+    """Ask the server at URL, or the one in the environment, some twenty small questions, and report how it answers.
 
-    Whole answers and streams, where usage comes, [DONE], tool calls, JSON, errors, unknown parameters: each as Azure
-    does it, or how not. It costs some hundreds of tokens. The exit code is 0, or 1 if something would break this
-    client, or the server cannot be talked to.
+    They cover whole answers and streams, usage, [DONE], tool calls, JSON, errors and unknown parameters: each is as on
+    Azure, or the report says what differs. A run costs a few hundred tokens. The exit code is 1 if a difference would
+    break this client or the server cannot be reached, and 0 otherwise.
     """
     return _run(conformance(Patient(url, **given), as_json=as_json))
 
@@ -238,22 +245,24 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
 @click.option(
     "--script",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A JSON file that says what to answer, in place of the one that ships with the package.",
+    help="A JSON file with the answers, instead of the built-in one. It is read again when it changes.",
 )
-@click.option("--pace", type=float, default=1.0, show_default=True, help="A factor on all delays; 0 for none.")
-@click.option("--latency", metavar="first=400ms,token=25ms", help="The delays, in place of the script's.")
-@click.option("--jitter", metavar="20%", help="By how much each delay is shorter or longer, at random.")
-@click.option("--seed", type=int, metavar="N", help="What the jitter is drawn from, so that runs repeat.")
+@click.option("--pace", type=float, default=1.0, show_default=True, help="Multiply all delays by this; 0 for none.")
+@click.option("--latency", metavar="first=400ms,token=25ms", help="Delays, instead of those in the script.")
+@click.option("--jitter", metavar="20%", help="Make each delay shorter or longer, at random, by up to this much.")
+@click.option("--seed", type=int, metavar="N", help="Seed of the jitter, so that runs can be repeated.")
 @click.option(
-    "--rate-limit", metavar="rpm=60,tpm=10000", help="Requests and tokens per minute; what is beyond them gets a 429."
+    "--rate-limit", metavar="rpm=60,tpm=10000", help="Requests and tokens per minute; requests beyond that get a 429."
 )
-@click.option("--upstream", metavar="URL", help="An OpenAI-compatible server, such as a local model, that answers.")
+@click.option(
+    "--upstream", metavar="URL", help="Pass requests on to this OpenAI-compatible server, such as a local model."
+)
 @click.option(
     "--upstream-key",
     metavar="KEY",
     envvar="INFERENCE_ASYNC_UPSTREAM_KEY",
     show_envvar=True,
-    help="The key of that server; the environment keeps it out of the list of processes.",
+    help="The key of that server; set it in the environment to keep it out of the process list.",
 )
 @click.option("--show-prompts", is_flag=True, help="Show the last message of each request on the status page.")
 @click.option(
@@ -262,17 +271,18 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
     multiple=True,
     metavar="NAME",
     shell_complete=fault_names,
-    help="Misbehave instead: `inference-async faults` lists how. Given again, it is for the next request.",
+    help="Misbehave instead: `inference-async faults` lists how. Repeat the option for the requests after the first.",
 )
 def serve_command(
     port: int, key: str, script: Path | None, pace: float, named: tuple[str, ...], **behaviour: Any
 ) -> int:
     """Run the emulator on loopback for other programs, until Ctrl-C or SIGTERM.
 
-    It speaks every dialect of the API on one port, chat and embeddings, and answers from a script; what no rule of the
-    script fits is said back. With --upstream another server answers in its place. A page at / shows what goes on.
+    It speaks every dialect of the API on one port, chat and embeddings, and answers from a script; a prompt that no
+    rule of the script matches is echoed. With --upstream, another server answers instead. The page at / shows the
+    requests as they come.
 
-    With --fault it gives a short chat answer on every path, takes any key, and does one thing wrong:
+    With --fault it accepts any path and any key, gives a short chat answer, and does one thing wrong:
     `--fault status-503 --fault fine` refuses the first request and answers the others.
     """
     if not 0 <= pace < math.inf:
@@ -286,16 +296,16 @@ def serve_command(
     return _run(serve_faults(named, port=port, pause=_PAUSE * pace))
 
 
-@cli.command("faults", short_help="List what can be made to go wrong.", epilog=_FAULTS)
+@cli.command("faults", short_help="List the faults that can be served.", epilog=_FAULTS)
 def faults_command() -> int:
-    """List the faults that `inference-async serve --fault NAME` serves: what each is called, and what happens."""
+    """List the faults that `inference-async serve --fault NAME` can serve: their names, and what happens."""
     return faults()
 
 
-@cli.command("completion", short_help="Print what makes a shell complete commands.", epilog=_COMPLETIONS)
+@cli.command("completion", short_help="Print a script for shell completion.", epilog=_COMPLETIONS)
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion_command(shell: str) -> int:
-    """Print the script with which SHELL completes commands, options, files, dialects and names of faults."""
+    """Print the script that makes SHELL complete commands, options, files, dialects and names of faults."""
     click.echo(script_for(cli, shell))
     return 0
 

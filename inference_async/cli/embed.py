@@ -52,7 +52,8 @@ async def embed(
     else:
         for vector in result.vectors:
             print_json(list(vector))
-    usage = f"{result.usage.prompt_tokens} tokens" if result.usage is not None else "no usage reported"
+    count = result.usage.prompt_tokens if result.usage is not None else None
+    usage = "no usage reported" if count is None else f"{count} token{'' if count == 1 else 's'}"
     note(f"{result.model or 'unknown model'}, {usage}")
     return 0
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import NotFoundError
+from ..errors import ConfigurationError, NotFoundError
 from ..local import connect
+from ..wire.endpoints import ENDPOINT_VARIABLES, settings_from
 from .render import noter, print_json, without_controls
 
 __all__ = ["info"]
@@ -17,8 +20,13 @@ async def info(*, endpoint: str | None, as_json: bool) -> int:
     """Print what the endpoint says of its model: a table on a terminal, else a line for each fact.
 
     Raises:
+        ConfigurationError: there is no endpoint.
         InferenceError: as of `InferenceClient.model_info`.
     """
+    if endpoint is None and settings_from(os.environ).endpoint is None:  # the emulator inside would not know
+        raise ConfigurationError(
+            f"got no endpoint: name one with --endpoint, or set one of {', '.join(ENDPOINT_VARIABLES)}"
+        )
     async with connect(endpoint, note=noter()) as client:
         try:
             told = await client.model_info()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
 from ..emulator import Emulator, FaultServer, Latency, RateLimit, Script
+from ..errors import ConfigurationError
 
 __all__ = ["Behaviour", "serve", "serve_faults"]
+
+_LOOK: Final = 0.3  # seconds between two looks at the file of the script
 
 
 class Behaviour(NamedTuple):
@@ -39,19 +43,23 @@ class Behaviour(NamedTuple):
 
 
 async def serve(*, port: int, key: str | None, script: Path | None, pace: float, behaviour: Behaviour) -> int:
-    """Serve until SIGINT or SIGTERM; both are a clean end.
+    """Serve until SIGINT or SIGTERM; both are a clean end. A script is read again whenever its file changes.
 
     Raises:
-        ConfigurationError: the port is taken, or the script or the behaviour cannot be understood.
+        ConfigurationError: the port is taken, or the script or the upstream cannot be understood.
+        click.BadParameter: a latency, a jitter or a rate limit cannot be understood.
     """
-    latency = Latency.parse(behaviour.latency or "", jitter=behaviour.jitter or "", seed=behaviour.seed)
+    with _meant_by("--latency", "--jitter"):
+        latency = Latency.parse(behaviour.latency or "", jitter=behaviour.jitter or "", seed=behaviour.seed)
+    with _meant_by("--rate-limit"):
+        rate_limit = RateLimit.parse(behaviour.rate_limit) if behaviour.rate_limit is not None else None
     emulator = Emulator(
         Script.load(script) if script is not None else None,
         key=key,
         port=port,
         pace=pace,
         latency=latency,
-        rate_limit=RateLimit.parse(behaviour.rate_limit) if behaviour.rate_limit is not None else None,
+        rate_limit=rate_limit,
         upstream=behaviour.upstream,
         upstream_key=behaviour.upstream_key or None,
         show_prompts=behaviour.show_prompts,
@@ -64,17 +72,55 @@ async def serve(*, port: int, key: str | None, script: Path | None, pace: float,
         paths = ", ".join(url.removeprefix(emulator.url) for url in further)
         front = emulator.front_url.removeprefix(emulator.url)
         click.echo(f"also at {paths}, and {front} with the key in Ocp-Apim-Subscription-Key")
-        click.echo(f"what goes on is shown at {emulator.url}/")
+        click.echo(f"status page at {emulator.url}/")
         status = emulator.status
-        behind = "no model behind it: answers come" if behaviour.upstream is None else "answers come"
         if status.limits:
-            click.echo(f"each model takes {', '.join(status.limits)}; what is beyond gets a 429")
-        click.echo(f"{behind} {status.answers}; stop it with Ctrl-C; for other programs:")
+            click.echo(f"each model takes {', '.join(status.limits)}; requests beyond that get a 429")
+        source = status.answers if behaviour.upstream is not None else f"{status.answers}, not from a model"
+        click.echo(f"answers come {source}; press Ctrl-C to stop; to use it from other programs:")
         click.echo(f"  export AZURE_INFERENCE_ENDPOINT={emulator.models_url}")
         click.echo(f"  export AZURE_INFERENCE_CREDENTIAL={shlex.quote(key or 'any')}")
         click.echo("  export AZURE_INFERENCE_MODEL=demo")
+        following = asyncio.create_task(_follow(script, emulator)) if script is not None else None
         await stop.wait()
+        if following is not None:
+            following.cancel()
     return 0
+
+
+async def _follow(path: Path, emulator: Emulator) -> None:
+    """Answer from the file as it is now; one that holds no script, as while it is being written, changes nothing."""
+    known = await asyncio.to_thread(_version_of, path)
+    while True:
+        await asyncio.sleep(_LOOK)
+        version = await asyncio.to_thread(_version_of, path)
+        if version in (known, None):
+            continue
+        known = version
+        try:
+            emulator.script = await asyncio.to_thread(Script.load, path)
+        except ConfigurationError as error:
+            click.echo(f"error: {error}; the previous script stays in use", err=True)
+        else:
+            click.echo(f"{str(path)!r} has changed, and was read again", err=True)
+
+
+def _version_of(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written; None if there is no such file at the moment."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino
+
+
+@contextlib.contextmanager
+def _meant_by(*options: str) -> Generator[None, None, None]:
+    """What cannot be understood is the fault of these options."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error), param_hint=" / ".join(map(repr, options))) from None
 
 
 async def serve_faults(faults: Sequence[str], *, port: int, pause: float) -> int:
@@ -87,8 +133,8 @@ async def serve_faults(faults: Sequence[str], *, port: int, pause: float) -> int
     stop = _told_to_stop()
     async with server:
         click.echo(f"faults at {server.url}, on every path: {', then '.join(faults)}")
-        click.echo(f"what goes on is shown at {server.url}/")
-        click.echo("a short chat answer with these faults, whatever is asked; stop it with Ctrl-C; for other programs:")
+        click.echo(f"status page at {server.url}/")
+        click.echo("every request gets a short chat answer; press Ctrl-C to stop; to use it from other programs:")
         click.echo(f"  export AZURE_INFERENCE_ENDPOINT={server.url}/models")
         click.echo("  export AZURE_INFERENCE_CREDENTIAL=any")
         click.echo("  export AZURE_INFERENCE_MODEL=demo")

@@ -41,20 +41,20 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = {
-    "help": Command("", "this list"),
-    "system": Command("TEXT", "instructions above the conversation; - for none, nothing to see them"),
-    "model": Command("NAME", "ask another deployment from now on"),
-    "image": Command("FILE", "send an image along with the next prompt"),
+    "help": Command("", "list the commands"),
+    "system": Command("TEXT", "set the system instructions; - removes them, no TEXT shows them"),
+    "model": Command("NAME", "switch to another deployment"),
+    "image": Command("FILE", "send an image with the next prompt"),
     "save": Command("FILE", "write the conversation to a file, now and after each answer"),
-    "load": Command("FILE", "go on from a conversation that was saved"),
-    "usage": Command("", "what the conversation cost so far"),
-    "retry": Command("", "drop the last answer, and ask again"),
-    "clear": Command("", "forget the conversation, but for the instructions"),
-    "quit": Command("", "end, as Ctrl-D does"),
+    "load": Command("FILE", "continue a saved conversation"),
+    "usage": Command("", "show the tokens used so far"),
+    "retry": Command("", "drop the last answer and ask again"),
+    "clear": Command("", "forget the conversation, but keep the instructions"),
+    "quit": Command("", "end the session, like Ctrl-D"),
 }
 _KEYS: Final = (
-    "Enter sends, Alt-Enter or a backslash at the end of the line begins another line. Ctrl-C cancels an answer, or "
-    "clears the prompt. A line that shall begin with a slash is sent with a blank before it."
+    "Enter sends; Alt-Enter, or a backslash at the end of the line, starts a new line. Ctrl-C cancels an answer or "
+    "clears the prompt. To send a prompt that begins with a slash, put a space before it."
 )
 
 
@@ -132,7 +132,7 @@ class Session:
         """
         host = urlsplit(self._asker.client.endpoint.base).netloc
         begun = f" after {_count(self.conversation.messages)}" if self.conversation.messages else ""
-        self._note(f"{self.conversation.model or 'the model'} at {host}{begun}; /help lists what there is, Ctrl-D ends")
+        self._note(f"{self.conversation.model or 'the model'} at {host}{begun}; /help lists the commands, Ctrl-D ends")
         while True:
             try:
                 line = await self._read()
@@ -160,7 +160,7 @@ class Session:
             return
         action = self._actions.get(command[1])
         if action is None:
-            raise ConfigurationError(f"there is no /{command[1]}; /help lists what there is")
+            raise ConfigurationError(f"there is no command /{command[1]}; /help lists them")
         await action((command[2] or "").strip())
 
     async def _ask(self, question: Message) -> None:
@@ -252,7 +252,7 @@ class Session:
         if self._taken_back is None:
             asked = [index for index, message in enumerate(messages) if role_of(message) == "user"]
             if not asked:
-                raise ConfigurationError("nothing was asked yet")
+                raise ConfigurationError("nothing has been asked yet")
             self.conversation.messages, self._taken_back = messages[: asked[-1]], messages[asked[-1]]
         await self._ask(self._taken_back)
 

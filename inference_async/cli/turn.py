@@ -16,8 +16,8 @@ from .render import Display, Note
 __all__ = ["Turn"]
 
 _CUT: Final = {
-    "length": "by the limit of tokens (finish reason 'length')",
-    "content_filter": "by content safety (finish reason 'content_filter')",
+    "length": "the token limit (finish reason 'length')",
+    "content_filter": "content safety (finish reason 'content_filter')",
 }
 _MOST: Final = 400  # characters of a call, and of its result, that are worth a look
 
@@ -116,9 +116,9 @@ class Turn:
         start = _retract_from(completion)
         if start is not None:
             count = len(completion.text) - start
-            note(f"content safety looked after the fact: the last {count} characters are not to be shown", "yellow")
+            note(f"content safety withdrew the last {count} characters after they were sent; do not use them", "yellow")
         if completion.finish_reason in _CUT:
-            note(f"the answer is cut {_CUT[completion.finish_reason]}", "yellow")
+            note(f"the answer was cut short by {_CUT[completion.finish_reason]}", "yellow")
             return False
         return True
 

@@ -113,7 +113,7 @@ class FaultServer:
         except OSError as error:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise ConfigurationError(
-                f"port {self._port} cannot be listened on: {reason}; port 0 takes one that is free"
+                f"cannot listen on port {self._port}: {reason}; choose another, or 0 for any that is free"
             ) from None
         self._port = self._server.sockets[0].getsockname()[1]
 

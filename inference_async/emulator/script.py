@@ -210,7 +210,9 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         try:
             return msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"got what is no script: {error}; see the docstring of Script") from None
+            raise ConfigurationError(
+                f"got no script: {error}; `python -m pydoc inference_async.emulator.script` shows what one looks like"
+            ) from None
 
     def answer_to(self, body: Mapping[str, Any]) -> Answer:
         """The answer of the first rule that fits, else one made up; see `improvised`.

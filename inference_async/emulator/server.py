@@ -173,7 +173,7 @@ class Emulator(Addresses):
             await runner.cleanup()
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise ConfigurationError(
-                f"port {self._port} cannot be listened on: {reason}; port 0 takes one that is free"
+                f"cannot listen on port {self._port}: {reason}; choose another, or 0 for any that is free"
             ) from None
         self._runner = runner
         self._began = time.monotonic()

@@ -231,7 +231,8 @@ class Cassette:
         key = request.key()
         same = sum(recording.request.key() == key for recording in self._recordings)
         if same:
-            return f"{what}: it was recorded {same} times, and is asked for once more; {advice}"
+            times = "once" if same == 1 else f"{same} times"
+            return f"{what}: it was recorded {times}, and is asked for once more; {advice}"
         near = [
             differences(recording.request.body, request.body)
             for recording in self._recordings
@@ -244,7 +245,8 @@ class Cassette:
         rows = [f"  {row}" for row in found[:_MOST_DIFFERENCES]]
         if len(found) > len(rows):
             rows.append(f"  and {len(found) - len(rows)} more")
-        return "\n".join([f"{what}: the nearest of its {len(near)} recordings differs in", *rows, advice])
+        nearest = "the one of that path" if len(near) == 1 else f"the nearest of the {len(near)} of that path"
+        return "\n".join([f"{what}: {nearest} differs in", *rows, advice])
 
     def _load(self) -> list[_Recording] | None:
         """What the file holds; None if there is none."""

@@ -69,8 +69,8 @@ async def test_with_no_endpoint_it_asks_the_emulator_and_says_so() -> None:
     assert out.endswith("debate.\n")
     first, second = err.splitlines()
     assert re.fullmatch(
-        r"no endpoint is set: asking the emulator at http://127\.0\.0\.1:\d+; it has no model, answers from a script, "
-        r"and says back what the script does not know",
+        r"no endpoint is set, so the built-in emulator answers, at http://127\.0\.0\.1:\d+: from a script, without a "
+        r"model; prompts that the script does not cover are echoed",
         first,
     )
     assert re.fullmatch(
@@ -101,7 +101,7 @@ async def test_options() -> None:
     code, out, err = await run("chat", QUESTION, "--max-tokens", "3", "--temperature", "0")
     assert code == 3
     assert ANSWER.startswith(out.rstrip())
-    assert "the answer is cut by the limit of tokens" in err
+    assert "the answer was cut short by the token limit" in err
     code, out, _ = await run("chat", "x", "--json")
     assert out == '{"echo": "x"}\n'
 
@@ -130,11 +130,11 @@ async def test_a_wrong_key_is_one_line(emulator: Emulator) -> None:
         (("serve", "--script", "/nonexistent.json"), 2, "does not exist"),
         (("serve", "--script", __file__, "--fault", "bom"), 2, "got --script beside --fault"),
         (("serve", "--latency", "1s", "--fault", "bom"), 2, "got --fault beside what only the emulator does"),
-        (("serve", "--latency", "1s"), 1, "got '1s', expected the form first=400ms,token=25ms"),
-        (("serve", "--jitter", "5"), 1, "got '5', expected a percentage"),
+        (("serve", "--latency", "1s"), 2, "got '1s', expected the form first=400ms,token=25ms"),
+        (("serve", "--jitter", "5"), 2, "'--jitter': got '5', expected a percentage"),
         (("serve", "--seed", "x"), 2, "'x' is not a valid integer"),
-        (("serve", "--rate-limit", "60"), 1, "got '60', expected the form rpm=60,tpm=10000"),
-        (("serve", "--rate-limit", ""), 1, "expected the form rpm=60,tpm=10000"),
+        (("serve", "--rate-limit", "60"), 2, "'--rate-limit': got '60', expected the form rpm=60,tpm=10000"),
+        (("serve", "--rate-limit", ""), 2, "expected the form rpm=60,tpm=10000"),
         (("serve", "--upstream", "localhost"), 1, "got an endpoint without http://"),
         (("serve", "--upstream", "http://x.example/v1", "--upstream-key", "k"), 1, "would travel in the clear"),
         (("serve", "--fault", "cut-in-chunks"), 1, "the nearest is 'cut-in-chunk'"),
@@ -161,7 +161,7 @@ async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], co
         (("chat", "hi", "--load", __file__), 1, "got no JSON, expected a conversation that was saved"),
         (("chat", "hi", "--tools", "json"), 1, "got the tool 'json', expected module:function"),
         (("embed",), 1, "error: got no text"),
-        (("info",), 1, "error: got 404"),
+        (("info",), 1, "error: got no endpoint: name one with --endpoint, or set one of AZURE_INFERENCE_ENDPOINT, "),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
     ],
 )
@@ -177,13 +177,13 @@ def test_errors_in_this_process(
 async def test_a_filtered_answer_is_no_success() -> None:
     code, out, err = await run("chat", "[answer-filter]")
     assert (code, out) == (3, "This sentence begins well\n")
-    assert "cut by content safety" in err
+    assert "cut short by content safety" in err
 
 
 async def test_what_is_to_be_taken_back_is_told() -> None:
     code, out, err = await run("chat", "[late-filter]")
     assert code == 3
-    assert "the last 43 characters are not to be shown" in err
+    assert "content safety withdrew the last 43 characters" in err
     assert len(out.strip()) == 169
 
 
@@ -261,9 +261,9 @@ async def test_serve_until_told_to_stop(number: signal.Signals) -> None:
             "also at /openai/deployments/NAME, /serverless, /managed, /v1, "
             "and /apim/openai/v1 with the key in Ocp-Apim-Subscription-Key\n"
         )
-        assert lines[2] == f"what goes on is shown at {found[1].removesuffix('models')}\n"
+        assert lines[2] == f"status page at {found[1].removesuffix('models')}\n"
         assert lines[3] == (
-            "no model behind it: answers come from a script; stop it with Ctrl-C; for other programs:\n"
+            "answers come from a script, not from a model; press Ctrl-C to stop; to use it from other programs:\n"
         )
         assert lines[4:] == [
             f"  export AZURE_INFERENCE_ENDPOINT={found[1]}\n",
@@ -290,7 +290,7 @@ async def test_serve_faults_one_for_each_request() -> None:
         found = re.fullmatch(r"faults at (http://127\.0\.0\.1:\d+), on every path: (.*)\n", lines[0])
         assert found
         assert found[2] == "status-503, then bom+slow, then fine"
-        assert lines[1] == f"what goes on is shown at {found[1]}/\n"
+        assert lines[1] == f"status page at {found[1]}/\n"
         assert lines[3] == f"  export AZURE_INFERENCE_ENDPOINT={found[1]}/models\n"
         async with InferenceClient(f"{found[1]}/models", "any", model="m", retries=0) as client:
             with pytest.raises(InternalServerError):
@@ -312,7 +312,7 @@ async def test_serve_as_a_busy_deployment() -> None:
         lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(8)]
         assert lines[3] == (
             "each model takes 6 requests per minute (counted over 10 s), 5,000 tokens per minute; "
-            "what is beyond gets a 429\n"
+            "requests beyond that get a 429\n"
         )
         async with InferenceClient(lines[0].split()[2], "emulator-key", model="m", retries=0) as client:
             assert (await client.complete("hello")).text == "hello"
@@ -334,7 +334,7 @@ async def test_serve_in_front_of_another_server(given: str) -> None:
     ):
         assert process.stdout is not None
         lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(7)]
-        assert lines[3].startswith(f"answers come from {behind.openai_url}; stop it with Ctrl-C")
+        assert lines[3].startswith(f"answers come from {behind.openai_url}; press Ctrl-C to stop")
         async with InferenceClient(lines[0].split()[2], "emulator-key", model="m", retries=0) as client:
             assert (await client.stream("hello").final()).text == "hello"
         process.terminate()
@@ -386,11 +386,35 @@ async def test_serve_with_a_script_of_ones_own(tmp_path: Path) -> None:
         process.terminate()
 
 
+async def test_a_script_that_changes_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text('{"rules": [{"answer": {"content": "one"}}]}')
+    async with running("serve", "--port", "0", "--pace", "0", "--script", str(path)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        head = [await asyncio.wait_for(process.stdout.readline(), 30) for _ in range(7)]
+        async with InferenceClient(head[0].decode().split()[2], "emulator-key", model="m") as client:
+            said = []
+            for text in ('{"rules": 5}', '{"rules": [{"answer": {"content": "two"}}]}'):
+                said.append((await client.complete("hello")).text)
+                await asyncio.wait_for(process.stderr.readline(), 30)  # of the request
+                (tmp_path / "new").write_text(text)
+                (tmp_path / "new").replace(path)
+                said.append((await asyncio.wait_for(process.stderr.readline(), 30)).decode())
+            said.append((await client.complete("hello")).text)
+    assert said[0] == said[2] == "one"
+    assert said[1].startswith(f"error: '{path}': got no script")
+    assert said[1].endswith("; the previous script stays in use\n")
+    assert said[3:] == [f"'{path}' has changed, and was read again\n", "two"]
+
+
 async def test_serve_on_a_port_that_is_taken(emulator: Emulator) -> None:
     port = emulator.url.rpartition(":")[2]
     code, _, err = await run("serve", "--port", port)
     assert code == 1
-    assert err == (f"error: port {port} cannot be listened on: address already in use; port 0 takes one that is free\n")
+    assert err == (
+        f"error: cannot listen on port {port}: address already in use; choose another, or 0 for any that is free\n"
+    )
 
 
 async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
@@ -398,7 +422,7 @@ async def test_serve_with_a_bad_script(tmp_path: Path) -> None:
     path.write_text('{"rules": 5}')
     code, _, err = await run("serve", "--script", str(path))
     assert code == 1
-    assert err.startswith(f"error: '{path}': got what is no script: Expected `array`, got `int` - at `$.rules`")
+    assert err.startswith(f"error: '{path}': got no script: Expected `array`, got `int` - at `$.rules`")
 
 
 @pytest.mark.parametrize(

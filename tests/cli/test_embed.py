@@ -31,8 +31,10 @@ async def test_a_vector_on_each_line(
     assert [len(vector) for vector in vectors] == [3, 3, 3]
     assert err == "emulator/m, 3 tokens\n"
     assert await run(emulator, monkeypatch, "red", as_json=True) == 0
-    whole = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    whole = json.loads(out)
     assert whole["data"][0]["embedding"] == vectors[0]
+    assert err == "emulator/m, 1 token\n"
 
 
 def test_a_table_gives_a_glance() -> None:

@@ -62,7 +62,7 @@ async def test_a_conversation_goes_on(emulator: Emulator, capsys: pytest.Capture
     assert said(made) == [("user", "one"), ("assistant", "one"), ("user", "two"), ("assistant", "two")]
     out, err = capsys.readouterr()
     assert out == "one\ntwo\n"
-    assert re.fullmatch(r"m at 127\.0\.0\.1:\d+; /help lists what there is, Ctrl-D ends\n\n\n\n", err)
+    assert re.fullmatch(r"m at 127\.0\.0\.1:\d+; /help lists the commands, Ctrl-D ends\n\n\n\n", err)
 
 
 async def test_the_instructions(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +75,7 @@ async def test_the_instructions(emulator: Emulator, capsys: pytest.CaptureFixtur
     err = capsys.readouterr().err
     for words in ("after 1 message;", "instructions: be brief", "instructions: be long", "instructions: none"):
         assert words in err
-    assert "error: nothing was asked yet" in err
+    assert "error: nothing has been asked yet" in err
 
 
 async def test_the_model(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +148,7 @@ async def test_an_error_is_told_and_the_session_goes_on(capsys: pytest.CaptureFi
     err = capsys.readouterr().err
     assert "error: the stream ended after 1 chunks without a finish reason" in err
     assert "what came is kept; /retry asks again" in err
-    assert "error: there is no /frob; /help lists what there is" in err
+    assert "error: there is no command /frob; /help lists them" in err
 
 
 async def test_what_had_to_be_taken_back_is_not_sent_again(emulator: Emulator) -> None:

@@ -368,7 +368,7 @@ async def test_a_port_that_is_taken() -> None:
     async with FaultServer() as server:
         port = urlsplit(server.url).port
         assert port is not None
-        with pytest.raises(ConfigurationError, match=f"port {port} cannot be listened on"):
+        with pytest.raises(ConfigurationError, match=f"cannot listen on port {port}"):
             await FaultServer(port=port).start()
 
 

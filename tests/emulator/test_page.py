@@ -102,13 +102,18 @@ def test_how_long_it_is_up(uptime: float, words: str) -> None:
 
 def test_rows() -> None:
     entry = Entry(at=1.0, operation="chat/completions", status=200, model="m", streamed=True, tokens_in=3, seconds=1.5)
-    last = [entry, Entry(at=86399.0, operation="x", status=429, ended="done", seconds=0.004)]
+    last = [
+        entry,
+        Entry(at=2.0, operation="no-done", status=200, streamed=True, ended="done"),
+        Entry(at=86399.0, operation="x", status=429, ended="done", seconds=0.004),
+    ]
     page = Page(page_of(status(counts=[Count("x", 0, 1234)], last=last)))
     assert page.rows == [
         ["operation", "status", "requests"],
         ["x", "no answer", "1,234"],
         ["at", "operation", "model", "status", "seconds", "in", "out"],
         ["00:00:01 UTC", "chat/completions", "m, streamed", "200, open", "", "3", "0"],
+        ["00:00:02 UTC", "no-done", "streamed", "200", "0.00", "", ""],
         ["23:59:59 UTC", "x", "", "429", "0.00", "", ""],
     ]
     assert [attributes for tag, attributes in page.tags if tag == "tr" and attributes] == [{"class": "bad"}]

@@ -110,7 +110,7 @@ def test_tokens_join_to_the_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"{", "got what is no script"),
+        (b"{", "got no script"),
         (b"[]", "Expected `object`"),
         (b'{"rules": [{"match": {}}]}', r"missing required field `answer`.*rules\[0\]"),
         (b'{"rules": [{"answer": {"contnt": ""}}]}', "unknown field `contnt`"),

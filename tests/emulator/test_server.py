@@ -269,7 +269,7 @@ async def test_tool_calls_are_streamed_in_pieces(http: aiohttp.ClientSession, em
 
 async def test_a_port_that_is_taken(emulator: Emulator) -> None:
     port = int(emulator.url.rpartition(":")[2])
-    with pytest.raises(ConfigurationError, match=f"port {port} cannot be listened on"):
+    with pytest.raises(ConfigurationError, match=f"cannot listen on port {port}"):
         await Emulator(port=port).start()
 
 

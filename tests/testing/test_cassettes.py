@@ -257,7 +257,7 @@ async def test_once_records_nothing_beside_what_is_there(path: Path) -> None:
     with cassette(path), pytest.raises(NoAnswerError) as caught:
         await ask(call_of({"messages": [{"content": "b"}], "temperature": 0.5}))
     assert str(caught.value).splitlines() == [
-        f"{path} holds no answer to POST /models/chat/completions: the nearest of its 1 recordings differs in",
+        f"{path} holds no answer to POST /models/chat/completions: the one of that path differs in",
         "  messages[0].content: 'a' recorded, 'b' sent",
         "  n: 1 recorded, nothing sent",
         "  temperature: nothing recorded, 0.5 sent",
