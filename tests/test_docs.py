@@ -17,6 +17,7 @@ from inference_async.cli.app import cli
 from inference_async.cli.conformance import conformance
 from inference_async.cli.doctor import Asked
 from inference_async.emulator import Emulator, Latency, RateLimit, Script, fault
+from inference_async.testing import NoAnswerError, cassette
 from tests.support import PLUGIN
 
 pytest_plugins = ["pytester"]
@@ -39,7 +40,6 @@ PAGES: dict[str, tuple[str, ...]] = {
     "identity": ("over plain http", "asked for https://ai.azure.com/.default\nWho am I?\nWho am I?\n"),
     "index": ("a matter of debate. stop Usage(prompt_tokens=19", "emulator/mistral-large-2407", "debate.Usage("),
     "messages": ("stop\nWhat is in this picture?\n[image: image/png, 70 bytes]\nstop\n", "\n48\n"),
-    "stand-ins": ("Rain.\n503\ncut after Grüße aus\nGrüße aus Köln. 3\n",),
     "streaming": ("debate.stop Usage(prompt_tokens=19", "reasoning ", "\ncut after "),
     "timeouts": (),
     "tools": ("The train at 09:40", "1 get_flight_info {"),
@@ -96,6 +96,9 @@ async def test_the_page_on_the_emulator_runs_as_it_stands(capsys: pytest.Capture
         "How fast are you?",
         "again in 38 s, tokens left: 18",
         "Is anybody there? 1",
+        "503",
+        "cut after Grüße aus",
+        "Grüße aus Köln. 3",
         "[Count(operation='chat/completions', status=200, requests=1)] 3 0",
     ]
 
@@ -130,12 +133,24 @@ def test_what_is_said_of_testing_runs_as_it_stands(pytester: pytest.Pytester, mo
     result.assert_outcomes(passed=len(re.findall(r"^async def test_", "\n".join(blocks), re.MULTILINE)))
 
 
+async def test_what_a_cassette_says_of_another_prompt(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with InferenceClient(emulator.models_url, emulator.key, model="demo") as client:
+        with cassette("hello.jsonl"):
+            await client.complete("How many languages are in the world?")
+        with cassette("hello.jsonl"), pytest.raises(NoAnswerError) as caught:
+            await client.complete("How many languages are in Europe?")
+    assert f"{caught.value}\n" == blocks_of("testing", "text")[0]
+
+
 async def test_what_conformance_prints(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", str(emulator.key))
     assert await conformance(Asked(emulator.generic_url, model="any")) == 0
-    (shown,) = re.findall(r"^```text\n(.*?)^```", TESTING, re.MULTILINE | re.DOTALL)
+    _, shown = blocks_of("testing", "text")
     assert capsys.readouterr().out.endswith(shown)
 
 
