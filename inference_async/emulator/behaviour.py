@@ -43,20 +43,20 @@ Group: TypeAlias = Literal[
 GROUPS: Final[Mapping[str, str]] = {
     "good": "Nothing wrong",
     "connection": "Connections that give no answer",
-    "head": "Heads",
-    "framing": "Framings",
-    "cut": "Answers that are cut: by FIN or RST, at each place",
-    "silence": "Answers that stop without an end, or go on without saying anything",
-    "ending": "Streams that end in order, but not as they should",
+    "head": "Heads of answers",
+    "framing": "Framing",
+    "cut": "Answers that are cut: with FIN or RST, at each place",
+    "silence": "Answers that stop without ending, or go on without content",
+    "ending": "Streams whose connection ends properly, but not their events",
     "event": "Events inside a stream",
-    "content": "Bodies that are no answer",
-    "json": "JSON that is none, or that is hard to take",
+    "content": "Bodies that are not an answer",
+    "json": "JSON that is invalid, or hard to process",
     "coding": "Content codings",
     "size": "Answers without bounds",
     "status": "Statuses",
-    "retry": "When to come again",
+    "retry": "When to retry",
     "redirect": "Redirects",
-    "reuse": "Connections that are used again",
+    "reuse": "Connections that are reused",
 }
 """The groups of the catalogue, in its order, and what each is about."""
 
@@ -164,7 +164,7 @@ def _later(one: Any, other: Any) -> Any:
     return one if other is None else other
 
 
-FINE: Final = Fault("fine", "the good answer, as it should be", "good")
+FINE: Final = Fault("fine", "the good answer", "good")
 
 
 class Spoken(NamedTuple):

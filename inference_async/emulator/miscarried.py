@@ -41,31 +41,31 @@ _INTERIM: Final = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\
 CONNECTIONS: Final = (
     Fault(
         "mute",
-        "accepts, reads nothing and says nothing, not even TLS",
+        "accepts the connection, then reads and sends nothing, not even TLS",
         "connection",
         reads="nothing",
         stop="start",
         then="silence",
     ),
-    Fault("silence", "reads the request and says nothing", "connection", stop="start", then="silence"),
+    Fault("silence", "reads the request and sends nothing", "connection", stop="start", then="silence"),
     Fault(
         "close-at-once",
-        "closes by FIN before it reads the request",
+        "closes with FIN before reading the request",
         "connection",
         reads="nothing",
         stop="start",
         then="fin",
     ),
-    Fault("close-unanswered", "reads the request and closes by FIN", "connection", stop="start", then="fin"),
+    Fault("close-unanswered", "reads the request and closes with FIN", "connection", stop="start", then="fin"),
     Fault(
         "reset-at-once",
-        "closes by RST before it reads the request",
+        "closes with RST before reading the request",
         "connection",
         reads="nothing",
         stop="start",
         then="rst",
     ),
-    Fault("reset-unanswered", "reads the request and closes by RST", "connection", stop="start", then="rst"),
+    Fault("reset-unanswered", "reads the request and closes with RST", "connection", stop="start", then="rst"),
 )
 
 
@@ -78,27 +78,27 @@ def _line(line: bytes) -> Callable[[bytes], bytes]:
 
 
 _HEADS: Final[tuple[tuple[str, str, Callable[[bytes], bytes]], ...]] = (
-    ("interim-100", "100 Continue comes before the answer", lambda head: b"HTTP/1.1 100 Continue\r\n\r\n" + head),
-    ("interim-103", "103 Early Hints comes before the answer", lambda head: _INTERIM + head),
-    ("interim-many", "103 Early Hints comes a hundred times before the answer", lambda head: _INTERIM * 100 + head),
-    ("switching", "101 Switching Protocols, which nobody asked for", _status_line(b"HTTP/1.1 101 Switching Protocols")),
-    ("status-words", "a status that is no number", _status_line(b"HTTP/1.1 OK 200")),
+    ("interim-100", "100 Continue before the answer", lambda head: b"HTTP/1.1 100 Continue\r\n\r\n" + head),
+    ("interim-103", "103 Early Hints before the answer", lambda head: _INTERIM + head),
+    ("interim-many", "103 Early Hints, a hundred times, before the answer", lambda head: _INTERIM * 100 + head),
+    ("switching", "101 Switching Protocols, unasked", _status_line(b"HTTP/1.1 101 Switching Protocols")),
+    ("status-words", "a status that is not a number", _status_line(b"HTTP/1.1 OK 200")),
     ("status-short", "a status of two digits", _status_line(b"HTTP/1.1 20 OK")),
     ("status-long", "a status of four digits", _status_line(b"HTTP/1.1 2000 OK")),
-    ("status-negative", "a status that is negative", _status_line(b"HTTP/1.1 -200 OK")),
-    ("version-garbage", "a version that is none", _status_line(b"HTTP/one 200 OK")),
-    ("version-9", "a version of HTTP that is not yet", _status_line(b"HTTP/9.9 200 OK")),
-    ("no-reason", "a status line without its last words", _status_line(b"HTTP/1.1 200")),
-    ("line-feeds", "lines of the head that end in LF alone", lambda head: head.replace(b"\r\n", b"\n")),
-    ("carriage-returns", "lines of the head that end in CR alone", lambda head: head.replace(b"\r\n", b"\r")),
+    ("status-negative", "a negative status", _status_line(b"HTTP/1.1 -200 OK")),
+    ("version-garbage", "an invalid version", _status_line(b"HTTP/one 200 OK")),
+    ("version-9", "a version of HTTP that does not exist", _status_line(b"HTTP/9.9 200 OK")),
+    ("no-reason", "a status line without a reason", _status_line(b"HTTP/1.1 200")),
+    ("line-feeds", "a head whose lines end with LF alone", lambda head: head.replace(b"\r\n", b"\n")),
+    ("carriage-returns", "a head whose lines end with CR alone", lambda head: head.replace(b"\r\n", b"\r")),
     ("header-without-colon", "a header without a colon", _line(b"x-frob")),
     ("header-without-name", "a header without a name", _line(b": frob")),
     ("header-space", "a space before the colon of a header", _line(b"x-frob : 1")),
-    ("header-folded", "a header that goes on in the next line", _line(b"x-frob: 1\r\n 2")),
+    ("header-folded", "a header that continues on the next line", _line(b"x-frob: 1\r\n 2")),
     ("header-nul", "a NUL in a header", _line(b"x-frob: a\0b")),
     ("header-cr", "a CR in a header", _line(b"x-frob: a\rb")),
-    ("header-bytes", "a header that is no UTF-8", _line(b"x-frob: \xff\xfe")),
-    ("header-twice", "a header that comes twice", _line(b"x-request-id: request-other")),
+    ("header-bytes", "a header that is not UTF-8", _line(b"x-frob: \xff\xfe")),
+    ("header-twice", "the same header twice", _line(b"x-request-id: request-other")),
     ("media-twice", "two content types", _line(b"content-type: text/html")),
     ("cookies", "cookies", _line(b"set-cookie: session=frob; path=/\r\nset-cookie: other=1")),
     ("header-large", "a header of 64 KiB", _line(b"x-frob: " + b"x" * BIG)),
@@ -111,7 +111,7 @@ _SETTINGS: Final = b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x6
 HEADS: Final = (
     *(Fault(name, summary, "head", head=head) for name, summary, head in _HEADS),
     Fault("http-1.0", "an answer in HTTP/1.0", "head", head=_status_line(b"HTTP/1.0 200 OK"), framing=UNFRAMED),
-    Fault("http-0.9", "a body without any head", "head", head=lambda head: b"", framing=UNFRAMED),
+    Fault("http-0.9", "a body without a head", "head", head=lambda head: b"", framing=UNFRAMED),
     Fault("http-2", "frames of HTTP/2", "head", head=lambda head: _SETTINGS, body=fixed(b""), framing=UNFRAMED),
     Fault(
         "other-protocol",
@@ -121,56 +121,64 @@ HEADS: Final = (
         body=fixed(b""),
         framing=UNFRAMED,
     ),
-    Fault("no-blank-line", "the head runs into the body, without a blank line", "head", head=lambda head: head[:-2]),
+    Fault("no-blank-line", "no blank line between head and body", "head", head=lambda head: head[:-2]),
 )
 
 _FRAMINGS: Final[tuple[tuple[str, str, Framing], ...]] = (
-    ("chunked", "chunks, also for a whole answer", CHUNKED),
-    ("length", "a length, also for a stream", LENGTH),
-    ("until-close", "the body ends with the connection, as the head says", UNTIL_CLOSE),
-    ("unframed", "the body ends with the connection, and the head does not say so", UNFRAMED),
+    ("chunked", "chunked, for a whole answer, too", CHUNKED),
+    ("length", "a content length, for a stream, too", LENGTH),
+    ("until-close", "the body ends when the connection closes, as the head says", UNTIL_CLOSE),
+    ("unframed", "the body ends when the connection closes, but the head does not say so", UNFRAMED),
     ("chunk-per-byte", "chunks of one byte", chunks(lambda piece: b"".join(b"1\r\n%c\r\n" % byte for byte in piece))),
     ("chunk-extension", "chunks with extensions", chunks(lambda piece: b"%X;a=b\r\n%b\r\n" % (len(piece), piece))),
     (
         "chunk-zeros",
-        "chunk sizes with zeros before them",
+        "chunk sizes with leading zeros",
         chunks(lambda piece: b"%012x\r\n%b\r\n" % (len(piece), piece)),
     ),
-    ("trailers", "headers behind the last chunk", chunks(end=b"0\r\nx-frob: 1\r\nx-status: 200\r\n\r\n")),
-    ("chunk-size-garbage", "a chunk size that is no number", spoilt_chunks(b"xyz")),
-    ("chunk-size-negative", "a chunk size that is negative", spoilt_chunks(b"-5")),
-    ("chunk-size-huge", "a chunk size of 2 to the 72nd", spoilt_chunks(b"1" + b"0" * 18)),
-    ("chunk-size-empty", "a chunk size that is missing", spoilt_chunks(b"")),
+    ("trailers", "headers after the last chunk", chunks(end=b"0\r\nx-frob: 1\r\nx-status: 200\r\n\r\n")),
+    ("chunk-size-garbage", "a chunk size that is not a number", spoilt_chunks(b"xyz")),
+    ("chunk-size-negative", "a negative chunk size", spoilt_chunks(b"-5")),
+    ("chunk-size-huge", "a chunk size of 2**72", spoilt_chunks(b"1" + b"0" * 18)),
+    ("chunk-size-empty", "a missing chunk size", spoilt_chunks(b"")),
     ("chunk-size-wrong", "a chunk size that is too small", spoilt_chunks(b"5")),
-    ("chunk-unended", "no line end behind chunks", chunks(lambda piece: b"%x\r\n%b" % (len(piece), piece))),
+    ("chunk-unended", "no line end after chunks", chunks(lambda piece: b"%x\r\n%b" % (len(piece), piece))),
     (
         "chunk-line-feeds",
-        "chunk sizes that end in LF alone",
+        "chunk sizes whose lines end with LF alone",
         chunks(lambda piece: b"%x\n%b\n" % (len(piece), piece), end=b"0\n\n"),
     ),
-    ("coding-unknown", "a transfer coding that nobody knows", chunks(lines=("transfer-encoding: cuneiform",))),
-    ("chunked-twice", "chunks, told twice", chunks(lines=("transfer-encoding: chunked, chunked",))),
+    ("coding-unknown", "an unknown transfer coding", chunks(lines=("transfer-encoding: cuneiform",))),
+    ("chunked-twice", "transfer-encoding: chunked, chunked", chunks(lines=("transfer-encoding: chunked, chunked",))),
     (
         "length-and-chunked",
-        "chunks, and a length beside them",
+        "chunked, with a content length as well",
         chunks(lines=("transfer-encoding: chunked", "content-length: 5")),
     ),
     (
         "length-over",
-        "a length that promises ten bytes more than come",
+        "a content length that is ten bytes too large",
         told(lambda size: (f"content-length: {size + 10}",), closes=True),
     ),
     (
         "length-under",
-        "a length that promises ten bytes fewer than come",
+        "a content length that is ten bytes too small",
         told(lambda size: (f"content-length: {size - 10}",)),
     ),
-    ("length-twice", "two lengths", told(lambda size: (f"content-length: {size}", "content-length: 5"))),
-    ("length-same-twice", "the same length, told twice", told(lambda size: (f"content-length: {size}",) * 2)),
-    ("length-negative", "a length that is negative", told(lambda size: (f"content-length: -{size}",))),
-    ("length-plus", "a length with a sign", told(lambda size: (f"content-length: +{size}",))),
-    ("length-garbage", "a length that is no number", told(lambda size: ("content-length: many",))),
-    ("length-huge", "a length of 5,000 digits", told(lambda size: (f"content-length: {'9' * 5000}",), closes=True)),
+    (
+        "length-twice",
+        "two different content lengths",
+        told(lambda size: (f"content-length: {size}", "content-length: 5")),
+    ),
+    ("length-same-twice", "the same content length twice", told(lambda size: (f"content-length: {size}",) * 2)),
+    ("length-negative", "a negative content length", told(lambda size: (f"content-length: -{size}",))),
+    ("length-plus", "a content length with a plus sign", told(lambda size: (f"content-length: +{size}",))),
+    ("length-garbage", "a content length that is not a number", told(lambda size: ("content-length: many",))),
+    (
+        "length-huge",
+        "a content length of 5,000 digits",
+        told(lambda size: (f"content-length: {'9' * 5000}",), closes=True),
+    ),
 )
 
 FRAMINGS: Final = tuple(Fault(name, summary, "framing", framing=framing) for name, summary, framing in _FRAMINGS)
@@ -178,13 +186,16 @@ FRAMINGS: Final = tuple(Fault(name, summary, "framing", framing=framing) for nam
 _PLACES: Final[dict[Place, str]] = {
     "in-status": "in the status line",
     "in-head": "in the head",
-    "after-head": "behind the head",
-    "in-event": "inside an event, behind a whole HTTP chunk",
+    "after-head": "after the head",
+    "in-event": "inside an event, after a whole HTTP chunk",
     "in-chunk": "inside an HTTP chunk",
     "between-events": "between two events",
-    "before-end": "when all is said, but before the end of the body",
+    "before-end": "after the last event, but before the end of the body",
 }
-_CUTS: Final[tuple[tuple[str, str, End], ...]] = (("cut", "closes by FIN", "fin"), ("reset", "closes by RST", "rst"))
+_CUTS: Final[tuple[tuple[str, str, End], ...]] = (
+    ("cut", "closes with FIN", "fin"),
+    ("reset", "closes with RST", "rst"),
+)
 
 CUTS: Final = tuple(
     Fault(f"{name}-{place}", f"{what} {where}", "cut", stop=place, then=then)
@@ -201,32 +212,30 @@ def _paused(pieces: Pieces) -> Iterator[Piece]:
 
 _ROLE: Final = chunk(choices=[{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}])
 _FOREVER: Final[tuple[tuple[str, str, bytes, bytes], ...]] = (
-    ("pings-forever", "comments, and no event", b"", b": ping\n\n"),
-    ("heartbeats-forever", "a `data:` without anything, and no event", b"", b"data:\n\n"),
-    ("blank-lines-forever", "blank lines, and no event", b"", b"\n"),
+    ("pings-forever", "comments, but no event", b"", b": ping\n\n"),
+    ("heartbeats-forever", "an empty `data:`, but no event", b"", b"data:\n\n"),
+    ("blank-lines-forever", "blank lines, but no event", b"", b"\n"),
     ("empty-deltas-forever", "events without text", event(chunk("Grüße")), event(chunk(""))),
     ("no-choices-forever", "events without choices", event(chunk("Grüße")), event(chunk(choices=[]))),
-    ("roles-forever", "events that say who speaks, and nothing else", b"", event(_ROLE)),
-    ("drip-forever", "byte after byte of one event", event(chunk("Grüße")) + b'data: {"frob":"', b"x"),
+    ("roles-forever", "events with a role and nothing else", b"", event(_ROLE)),
+    ("drip-forever", "one event, byte by byte", event(chunk("Grüße")) + b'data: {"frob":"', b"x"),
 )
 
 SILENCES: Final = (
     *(
-        Fault(f"stall-{place}", f"stops {where}, and stays silent", "silence", stop=place, then="silence")
+        Fault(f"stall-{place}", f"goes silent {where}", "silence", stop=place, then="silence")
         for place, where in _PLACES.items()
     ),
-    Fault("slow", "pauses between its pieces, and is a good answer", "silence", changes=(_paused,)),
-    Fault("drip-head", "the head comes byte by byte", "silence", drip="head"),
-    Fault("drip-body", "the body comes byte by byte", "silence", drip="body"),
+    Fault("slow", "a good answer, with pauses between its pieces", "silence", changes=(_paused,)),
+    Fault("drip-head", "the head, byte by byte", "silence", drip="head"),
+    Fault("drip-body", "the body, byte by byte", "silence", drip="body"),
     *(
-        Fault(
-            name, f"{summary}; without end", "silence", "stream", body=endless(again, None, first=first), endless=True
-        )
+        Fault(name, f"{summary}; endless", "silence", "stream", body=endless(again, None, first=first), endless=True)
         for name, summary, first, again in _FOREVER
     ),
     Fault(
         "spaces-forever",
-        "spaces before the JSON, as servers send to keep a connection; without end",
+        "spaces before the JSON, as servers send to keep a connection alive; endless",
         "silence",
         "whole",
         body=endless(b" ", None),
@@ -234,7 +243,7 @@ SILENCES: Final = (
     ),
     Fault(
         "interim-forever",
-        "103 Early Hints over and over; without end",
+        "103 Early Hints, again and again; endless",
         "silence",
         head=lambda _head: b"",
         body=endless(_INTERIM, None),
@@ -243,7 +252,7 @@ SILENCES: Final = (
     ),
     Fault(
         "pings",
-        "comments between the events, and is a good answer",
+        "a good answer, with comments between the events",
         "silence",
         "stream",
         changes=(lambda pieces: (piece and b": ping\n\n" + piece for piece in pieces),),
@@ -272,13 +281,13 @@ def _by_part(pieces: Pieces) -> Iterator[Piece]:
 
 
 _CODINGS: Final[tuple[tuple[str, str, Coding], ...]] = (
-    ("gzip", "gzip, and is a good answer", Coding("gzip", gzip)),
+    ("gzip", "a good answer, in gzip", Coding("gzip", gzip)),
     ("x-gzip", "gzip under its old name", Coding("x-gzip", gzip)),
-    ("deflate", "deflate, and is a good answer", Coding("deflate", deflate)),
-    ("raw-deflate", "deflate without zlib's wrapping", Coding("deflate", raw_deflate)),
-    ("identity", "the coding that is none", labelled("identity")),
-    ("gzip-members", "gzip, each piece a file of its own", Coding("gzip", _by_part)),
-    ("gzip-corrupt", "gzip that breaks off into garbage", Coding("gzip", _spoilt)),
+    ("deflate", "a good answer, in deflate", Coding("deflate", deflate)),
+    ("raw-deflate", "deflate without the zlib header", Coding("deflate", raw_deflate)),
+    ("identity", "the coding `identity`", labelled("identity")),
+    ("gzip-members", "gzip, with each piece a member of its own", Coding("gzip", _by_part)),
+    ("gzip-corrupt", "gzip that turns into garbage", Coding("gzip", _spoilt)),
     ("gzip-wrong-sum", "gzip whose checksum and size are wrong", Coding("gzip", _wrong_sum)),
     (
         "gzip-cut",
@@ -290,13 +299,13 @@ _CODINGS: Final[tuple[tuple[str, str, Coding], ...]] = (
         "gzip without its last eight bytes",
         Coding("gzip", lambda pieces: (_joined(gzip(pieces))[:-8],)),
     ),
-    ("gzip-trailing", "gzip, and garbage behind it", Coding("gzip", lambda pieces: chain(gzip(pieces), (b"frob",)))),
-    ("gzip-label", "no gzip, but it is called so", labelled("gzip")),
-    ("gzip-unlabelled", "gzip that is not called so", Coding(None, gzip)),
-    ("gzip-twice", "gzip of gzip, and called so", Coding("gzip, gzip", twice)),
-    ("br", "brotli, which is not offered", Coding("br", lambda pieces: (b"\x1b\x0e\x00\x00\x24\xe2\xb4\x55\x0a",))),
-    ("zstd", "zstandard, which is not offered", Coding("zstd", lambda pieces: (b"\x28\xb5\x2f\xfd\x04\x00\x01\x00",))),
-    ("coding-garbage", "a coding that nobody knows", labelled("frobnicate")),
+    ("gzip-trailing", "gzip, with garbage after it", Coding("gzip", lambda pieces: chain(gzip(pieces), (b"frob",)))),
+    ("gzip-label", "plain data labelled as gzip", labelled("gzip")),
+    ("gzip-unlabelled", "gzip without a label", Coding(None, gzip)),
+    ("gzip-twice", "gzip in gzip, labelled so", Coding("gzip, gzip", twice)),
+    ("br", "brotli, which was not offered", Coding("br", lambda pieces: (b"\x1b\x0e\x00\x00\x24\xe2\xb4\x55\x0a",))),
+    ("zstd", "zstandard, which was not offered", Coding("zstd", lambda pieces: (b"\x28\xb5\x2f\xfd\x04\x00\x01\x00",))),
+    ("coding-garbage", "an unknown coding", labelled("frobnicate")),
 )
 
 
@@ -333,12 +342,12 @@ _ENDLESS_TEXT: Final = as_asked(
 _EVENTS: Final = event(chunk("Grüße")) * 500
 
 SIZES: Final = (
-    Fault("endless-text", "one text, in one event or body, without end", "size", body=_ENDLESS_TEXT, endless=True),
-    Fault("endless-line", "a line without end", "size", "stream", body=endless(_X), endless=True),
-    Fault("endless-comment", "a comment without end", "size", "stream", body=endless(_X, first=b": "), endless=True),
+    Fault("endless-text", "an endless text, in one event or body", "size", body=_ENDLESS_TEXT, endless=True),
+    Fault("endless-line", "an endless line", "size", "stream", body=endless(_X), endless=True),
+    Fault("endless-comment", "an endless comment", "size", "stream", body=endless(_X, first=b": "), endless=True),
     Fault(
         "endless-data",
-        "lines of data without end, in one event",
+        "endless lines of data, in one event",
         "size",
         "stream",
         body=endless(b"data: 1\n" * 8000),
@@ -346,16 +355,16 @@ SIZES: Final = (
     ),
     Fault(
         "endless-pings",
-        "comments without end, as fast as they go",
+        "endless comments, as fast as possible",
         "size",
         "stream",
         body=endless(b": ping\n\n" * 8000),
         endless=True,
     ),
-    Fault("endless-events", "good events without end", "size", "stream", body=endless(_EVENTS), endless=True),
+    Fault("endless-events", "endless good events", "size", "stream", body=endless(_EVENTS), endless=True),
     Fault(
         "endless-spaces",
-        "spaces without end, as fast as they go",
+        "endless spaces, as fast as possible",
         "size",
         "whole",
         body=endless(b" " * BIG),
@@ -363,7 +372,7 @@ SIZES: Final = (
     ),
     Fault(
         "endless-error",
-        "500, with a message without end",
+        "500, with an endless message",
         "size",
         status=500,
         body=endless(_X, first=b'{"error":{"message":"'),
@@ -371,7 +380,7 @@ SIZES: Final = (
     ),
     Fault(
         "endless-header",
-        "a header without end",
+        "an endless header",
         "size",
         head=lambda head: head[:-2] + b"x-frob: ",
         body=endless(_X),
@@ -380,7 +389,7 @@ SIZES: Final = (
     ),
     Fault(
         "endless-headers",
-        "headers without end",
+        "endless headers",
         "size",
         head=lambda head: head[:-2],
         body=endless(b"x-frob: 1\r\n" * 5000),
@@ -389,7 +398,7 @@ SIZES: Final = (
     ),
     Fault(
         "endless-interim",
-        "103 Early Hints without end, as fast as they go",
+        "endless 103 Early Hints, as fast as possible",
         "size",
         head=lambda _head: b"",
         body=endless(_INTERIM * 1000),
@@ -398,14 +407,14 @@ SIZES: Final = (
     ),
     Fault(
         "endless-extension",
-        "a chunk extension without end",
+        "an endless chunk extension",
         "size",
         framing=Framing(lambda _pieces: Framed(("transfer-encoding: chunked",), chain((b"5;a=",), repeat(_X)))),
         endless=True,
     ),
     Fault(
         "endless-trailers",
-        "headers without end behind the last chunk",
+        "endless headers after the last chunk",
         "size",
         framing=chunks(end=b"0\r\n"),
         trail=endless(b"x-frob: 1\r\n" * 5000),
@@ -415,18 +424,18 @@ SIZES: Final = (
     Fault("many-calls", "100,000 tool calls", "size", body=many_calls, framing=CHUNKED),
     Fault(
         "bomb",
-        "a good answer with a text of 256 MiB, which gzip makes 256 KiB",
+        "a good answer with a text of 256 MiB, compressed to 256 KiB",
         "size",
         **_bomb(_long_text(256 * _MIB)),
     ),
     Fault(
         "bomb-error",
-        "500, with a message of 256 MiB, which gzip makes 256 KiB",
+        "500, with a message of 256 MiB, compressed to 256 KiB",
         "size",
         status=500,
         **_bomb(_long_text(256 * _MIB)),
     ),
-    Fault("bomb-endless", "one text without end, in gzip", "size", **_bomb(_ENDLESS_TEXT), endless=True),
+    Fault("bomb-endless", "an endless text, in gzip", "size", **_bomb(_ENDLESS_TEXT), endless=True),
 )
 
 
@@ -436,31 +445,35 @@ def _after_done(*again: Piece) -> Body:
 
 REUSES: Final = (
     Fault("close-told", "closes after the answer, as its head says", "reuse", lines=("connection: close",), then="fin"),
-    Fault("close-untold", "closes by FIN after the answer, although the head does not say so", "reuse", then="fin"),
-    Fault("reset-untold", "closes by RST after the answer, although the head does not say so", "reuse", then="rst"),
+    Fault("close-untold", "closes with FIN after the answer, although the head does not say so", "reuse", then="fin"),
+    Fault("reset-untold", "closes with RST after the answer, although the head does not say so", "reuse", then="rst"),
     Fault(
-        "close-on-reuse", "closes by FIN when the next request comes on the connection", "reuse", then="fin-on-request"
+        "close-on-reuse",
+        "closes with FIN when the next request comes on the connection",
+        "reuse",
+        then="fin-on-request",
     ),
     Fault(
-        "reset-on-reuse", "closes by RST when the next request comes on the connection", "reuse", then="rst-on-request"
+        "reset-on-reuse",
+        "closes with RST when the next request comes on the connection",
+        "reuse",
+        then="rst-on-request",
     ),
-    Fault("stray-answer", "a second answer comes behind the first, unasked", "reuse", trail=fixed(_STRAY)),
-    Fault(
-        "stray-answer-first", "an answer comes before anything is asked, and then the good one", "reuse", ahead=_STRAY
-    ),
-    Fault("stray-bytes", "garbage comes behind the answer", "reuse", trail=fixed(b"frob\r\n\r\n")),
-    Fault("stray-bytes-endless", "garbage comes behind the answer, without end", "reuse", trail=endless(_X)),
-    Fault("stray-newline", "an empty line comes behind the answer", "reuse", trail=fixed(b"\r\n")),
+    Fault("stray-answer", "a second answer after the first, unasked", "reuse", trail=fixed(_STRAY)),
+    Fault("stray-answer-first", "an answer before anything was asked, and then the good one", "reuse", ahead=_STRAY),
+    Fault("stray-bytes", "garbage after the answer", "reuse", trail=fixed(b"frob\r\n\r\n")),
+    Fault("stray-bytes-endless", "endless garbage after the answer", "reuse", trail=endless(_X)),
+    Fault("stray-newline", "an empty line after the answer", "reuse", trail=fixed(b"\r\n")),
     Fault(
         "bytes-after-done",
-        "a few bytes come behind [DONE], in the same body",
+        "a few bytes after [DONE], in the same body",
         "reuse",
         "stream",
         body=events(*documents(), DONE, b": bye\n\n", done=False),
     ),
     Fault(
         "pings-after-done",
-        "comments come behind [DONE], with pauses and without end",
+        "endless comments after [DONE], with pauses",
         "reuse",
         "stream",
         body=_after_done(b": ping\n\n", None),
@@ -468,7 +481,7 @@ REUSES: Final = (
     ),
     Fault(
         "flood-after-done",
-        "bytes come behind [DONE], without end",
+        "endless bytes after [DONE]",
         "reuse",
         "stream",
         body=_after_done(_X),

@@ -369,7 +369,7 @@ async def test_faults_are_grouped_on_a_terminal() -> None:
     assert await asyncio.wait_for(process.wait(), 30) == 0
     lines = [line.rstrip() for line in re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode().splitlines()]
     assert [line for line in lines if line in GROUPS.values()] == list(GROUPS.values())
-    assert "gzip-corrupt gzip that breaks off into garbage" in [" ".join(line.split()) for line in lines]
+    assert "gzip-corrupt gzip that turns into garbage" in [" ".join(line.split()) for line in lines]
     assert "--fault gzip+cut-in-chunk" in lines[-1]
 
 
