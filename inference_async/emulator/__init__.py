@@ -1,12 +1,12 @@
 """A local server that speaks the API, for programs and tests that need no model.
 
-It never pretends to be one: the ``model`` of its answers is ``emulator/<name asked for>``, and what it says comes from
-a script, or is the last user message said back.
+It never pretends to be a model: the ``model`` of its answers is ``emulator/<name asked for>``, and the text comes from
+a script, or echoes the last user message.
 
-`Latency` and `RateLimit` make it as slow and as busy as a deployment is; with ``upstream=`` another server answers in
-place of the script.
+`Latency` and `RateLimit` make it as slow and as busy as a deployment; with ``upstream=`` another server answers instead
+of the script.
 
-Beside it stands a server that misbehaves: `FaultServer`, in every way that `FAULTS` lists.
+`FaultServer` is a second server, which misbehaves in every way that `FAULTS` lists.
 """
 
 from .behaviour import Fault

@@ -35,7 +35,7 @@ _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent
 
 
 class FaultServer:
-    """A server on loopback that misbehaves as it is told: the n-th request gets the n-th fault, the last one repeats.
+    """A server on loopback that misbehaves: the n-th request gets the n-th fault, and the last one repeats.
 
     ::
 
@@ -43,26 +43,26 @@ class FaultServer:
             async with InferenceClient(server.url, model="any") as client:
                 ...
 
-    It answers on every path, to every method, whatever the credential: a short chat answer, as a stream if the body of
-    the request has ``"stream": true``, with what the fault makes of it. Reached by ``https://`` without `tls` it is a
-    port that speaks no TLS, and with the fault ``mute`` one that never speaks.
+    It accepts every path, method and credential, and gives a short chat answer, as a stream if the body of the request
+    has ``"stream": true``, with the fault applied to it. If you reach it by ``https://`` and there is no `tls`, it is a
+    port that speaks no TLS; with the fault ``mute``, it is one that never speaks.
 
-    Requests that a fault closes the connection on, where it answered an earlier one, take no turn.
+    A request does not use up a fault if its connection is closed by the fault of an earlier request.
 
     Args:
-        faults: names, such as ``"bom"`` or ``"gzip+cut-in-chunk"``, or values; ``"fine"`` is the good answer, and what
-            comes if there are none.
-        behind: the address of a server on this machine that answers the requests for which no fault is left, in place
-            of the last one's repeating; with it there need be none. Each such answer ends its connection.
+        faults: names, such as ``"bom"`` or ``"gzip+cut-in-chunk"``, or values. ``"fine"``, which is the default, is the
+            good answer.
+        behind: the address of a server on this machine that answers once the faults are used up, instead of the last
+            one repeating. Each such answer ends its connection.
         port: where it listens; 0 takes a free port.
-        tls: speak TLS, as this context says.
-        pause: seconds between the bytes or pieces of what comes slowly.
+        tls: a context to speak TLS with.
+        pause: seconds between the bytes or pieces of what is sent slowly.
         target: where redirects to another origin lead.
-        page: what comes to `GET /` and `GET /status.json` is a page that shows what goes on, and takes no turn.
-        log: told in one line of each request.
+        page: serve a status page at `GET /` and `GET /status.json`; such requests use up no fault.
+        log: called with a line for each request.
 
     Attributes:
-        requests: what was asked, in order.
+        requests: the requests, in order.
         connections: how many connections were accepted.
         open: how many of them are open now.
 

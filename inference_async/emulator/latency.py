@@ -17,16 +17,16 @@ __all__ = ["Latency"]
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """How long answers take, in place of what the script says.
+    """How long answers take, instead of the delays in the script.
 
-    An answer of the script that has a pace of its own keeps it, but for the jitter. In front of an upstream, what is
-    said here comes on top of the time that the upstream takes.
+    An answer of the script that has a pace of its own keeps it, apart from the jitter. In front of an upstream, these
+    delays are added to the time that the upstream takes.
 
     Attributes:
-        first: seconds before the first token; None as the script has it.
-        token: seconds between tokens; None as the script has it.
-        jitter: by which share each delay may be shorter or longer: 0.2 is up to a fifth either way.
-        seed: what the jitter is drawn from: the n-th request then takes as long in each run. None is another each time.
+        first: seconds before the first token; None for those of the script.
+        token: seconds between tokens; None for those of the script.
+        jitter: the share by which each delay may be shorter or longer: 0.2 is up to a fifth either way.
+        seed: makes the n-th request take the same time in every run; None makes each run different.
 
     Raises:
         ConfigurationError: a delay is none, or the jitter is not within 0 and 1.

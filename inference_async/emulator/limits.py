@@ -39,12 +39,12 @@ _Kind: TypeAlias = Literal["requests", "tokens"]
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment takes; each model that is asked for has a limit of its own.
+    """How many requests and tokens a deployment accepts. Each model that is asked for has a limit of its own.
 
     Attributes:
-        requests: requests per minute; None for any number.
-        tokens: tokens per minute; None for any number.
-        window: seconds over which requests are counted: a burst may have as many as they are worth, and always one.
+        requests: requests per minute; None for no limit.
+        tokens: tokens per minute; None for no limit.
+        window: seconds over which requests are counted. A burst may hold the requests of that time, and always one.
 
     Raises:
         ConfigurationError: a limit is not above 0, or the window is longer than a minute.

@@ -69,7 +69,7 @@ def _cells(entry: Entry, *, prompts: bool) -> list[str]:
     return [
         datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S UTC"),
         entry.operation,
-        ", ".join(filter(None, (entry.model, "streamed" if entry.streamed else ""))),
+        entry.about,
         _status(entry.status) + {"done": "", "open": ", open", "cut": ", cut", "left": ", caller left"}[entry.ended],
         "" if entry.ended == "open" else f"{entry.seconds:.2f}",
         *tokens,

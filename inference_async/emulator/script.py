@@ -1,6 +1,6 @@
 """The script: which request gets which answer, token by token.
 
-A script is a JSON file of this shape; everything but ``rules`` may be left out::
+A script is a JSON file like this one; everything except ``rules`` is optional::
 
     {
       "about": "what it is for",
@@ -15,12 +15,13 @@ A script is a JSON file of this shape; everything but ``rules`` may be left out:
       ]
     }
 
-The first rule whose ``match`` fits answers, as it is written, and be it nonsense: broken JSON where the request has a
-schema, say, to see what a program does with that. ``"fitting": true`` at the top passes over rules whose answer the
-request rules out; the script that ships with the package says so. No rule, no problem: see `improvised`.
+The first rule whose ``match`` fits gives the answer, exactly as it is written, even if that is nonsense: broken JSON
+for a request with a schema, say, to see what a program does with it. With ``"fitting": true`` at the top, as in the
+built-in script, a rule is skipped if the request does not allow its answer. If no rule fits, the answer is an instance
+of the schema, a call of the tool that must be called, or an echo of the last user message.
 
-A model whose name begins with ``no-such`` is not there, whatever the script says: the request gets the 404 that the
-service answers to a wrong deployment name.
+A model whose name begins with ``no-such`` does not exist, whatever the script says: the request gets the 404 that the
+service gives for a wrong deployment name.
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ _TOKEN: Final = re.compile(r"\s*(?:\w{1,6}|[^\w\s]+)|\s+")
 
 
 class Match(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a request must have for its rule to answer; what is left out matches anything.
+    """The conditions of a rule. All of them must hold; one that is left out always does.
 
     Attributes:
         role: the role of the last message.
         content: its whole text.
-        contains: a piece of its text.
-        response_format: the type asked for, such as ``json_object``.
-        tool: the name of a tool that is offered.
-        model: the model asked for.
+        contains: a part of its text.
+        response_format: the type of the response format, such as ``json_object``.
+        tool: the name of a tool that the request offers.
+        model: the model that the request names.
     """
 
     role: str | None = None
@@ -96,24 +97,24 @@ class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a rule answers.
 
     Attributes:
-        content: the text; null beside tool calls if need be.
-        tokens: the same text cut by hand; else it is cut at words and marks.
-        tool_calls: the calls the model asks for.
-        call_tools: calls made up from the request, in place of `tool_calls`, with arguments that satisfy each tool's
-            schema: ``offered`` calls each tool offered once, a list calls those it names, offered or not. Where the
-            last message is a tool's result, the results are said back instead, so that the turn ends.
-        finish_reason: ``stop``, or ``tool_calls`` if there are some, unless said otherwise.
-        usage: what it costs; counted from the tokens if left out.
+        content: the text; may be null beside tool calls.
+        tokens: the same text, cut into tokens by hand; otherwise it is cut at words and punctuation.
+        tool_calls: the calls that the model makes.
+        call_tools: instead of `tool_calls`, calls whose arguments satisfy the schema of each tool: ``offered`` calls
+            every offered tool once, a list calls the tools it names, offered or not. If the last message is the result
+            of a tool, the results are echoed instead, so that the turn ends.
+        finish_reason: defaults to ``tool_calls`` if there are some, and to ``stop`` otherwise.
+        usage: defaults to a count of the tokens.
         refused: content safety refuses the prompt, for these categories.
-        filtered: content safety cuts the answer after so many tokens.
-        late_filter: content safety looks at a stream after it was sent, as the asynchronous filter does: what it finds
-            comes in chunks of its own, and if it cuts the answer, what comes after the cut has been sent already.
-        annotate: content safety says what it saw in the prompt and in the answer, although nothing was amiss. Like
-            `late_filter`, it means nothing to endpoints that are not Azure's.
-        reasoning: what the model thinks before it answers.
-        reasoning_as: where it says so: in a field of that name, in ``<think>`` tags before the content, or in content
+        filtered: content safety cuts the answer after this many tokens.
+        late_filter: content safety checks a stream after it was sent, as the asynchronous filter does. Its findings
+            come in chunks of their own, and if it cuts the answer, the text after the cut has been sent already.
+        annotate: content safety reports on the prompt and the answer, although it found nothing. Like `late_filter`, it
+            has no effect on endpoints that are not Azure's.
+        reasoning: the reasoning before the answer.
+        reasoning_as: how it is sent: in a field of that name, in ``<think>`` tags before the content, or in content
             that is a list of parts.
-        pace: how fast it streams, in place of the script's own.
+        pace: how fast the answer streams, instead of the pace of the script.
     """
 
     content: str | None = ""
@@ -132,7 +133,7 @@ class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One row of a script."""
+    """A rule of a script: an answer, and the requests that get it."""
 
     answer: Answer
     match: Match = msgspec.field(default_factory=Match)
@@ -143,8 +144,8 @@ class Model(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What is special about a model.
 
     Attributes:
-        unsupported: parameters that get a 422, as ``name``, or ``name=value`` for one value of it.
-        max_tokens: what a request that names no limit is counted as generating, where a rate limit is set.
+        unsupported: parameters that get a 422, as ``name``, or as ``name=value`` for one value only.
+        max_tokens: how many tokens a rate limit counts for the answer to a request that names no limit.
     """
 
     unsupported: list[str] = []
@@ -163,14 +164,14 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Rules, in the order they are tried.
 
     Attributes:
-        fitting: a rule answers only if its answer is one to the request: JSON of the schema where there is one, a
-            call where one must be made, none where none may be. An answer that content safety refuses or cuts is one
-            to any request. Without it, what a rule says is said.
-        models: what is special about models, by their names.
-        pace: how fast all answers stream that say nothing else.
-        annotate: all answers are annotated; see `Answer`.
-        info: the model where an endpoint has only one.
-        about: for whoever reads the script.
+        fitting: skip a rule if the request does not allow its answer: if it is not JSON of the requested schema, if it
+            has no call although one is required, or if it calls a tool that was not offered. Answers that content
+            safety refuses or cuts are always allowed.
+        models: what is special about models, by name.
+        pace: how fast answers stream, unless they have a pace of their own.
+        annotate: annotate all answers; see `Answer`.
+        info: the model of an endpoint that has only one.
+        about: a comment.
     """
 
     rules: list[Rule] = []

@@ -93,24 +93,24 @@ class Emulator(Addresses):
             async with InferenceClient(emulator.models_url, emulator.key, model="any-name") as client:
                 ...
 
-    A model whose name begins with ``no-such`` is not there, and gets the 404 of a wrong deployment name.
+    A model whose name begins with ``no-such`` does not exist, and gets the 404 of a wrong deployment name.
 
     Args:
-        script: what it answers; the script that ships with the package if left out.
-        key: the key it asks for, in the header where the dialect has it; None lets everybody in, unless `tokens` says
-            who may come.
-        tokens: the Entra ID tokens it takes beside the key, or what says whether it takes one.
-        challenge: token -> claims as JSON: such a token is answered with a claims challenge, as one that was revoked.
+        script: what it answers; defaults to the script that ships with the package.
+        key: the key that callers must send, in the header of the dialect. None accepts any caller, unless `tokens` is
+            set.
+        tokens: the Entra ID tokens that are accepted besides the key, or a function that decides.
+        challenge: tokens that get a claims challenge, as if they were revoked, with the claims as JSON.
         port: where it listens; 0 takes a free port.
-        pace: a factor on all delays: 1 is as written, 0 is without any.
-        latency: how long answers take, in place of what the script says.
-        rate_limit: how many requests and tokens of a model a minute has room for, what is beyond gets a 429; any number
-            if left out.
-        upstream: the URL of a server that answers in place of the script's rules, in any dialect. What the script says
-            of models stays true.
+        pace: a factor for all delays; 0 is without any.
+        latency: how long answers take, instead of the delays in the script.
+        rate_limit: how many requests and tokens per minute each model accepts, before it answers 429; unlimited by
+            default.
+        upstream: the URL of a server of any dialect, which answers instead of the rules of the script. What the script
+            says about models still holds.
         upstream_key: the key of that server.
-        show_prompts: the status page shows the last message of each request.
-        log: told in one line of each request that was answered, and of each stream that the upstream broke off.
+        show_prompts: show the last message of each request on the status page.
+        log: called with a line for each request that was answered, and for each stream that the upstream broke off.
 
     Attributes:
         requests: how many requests it has answered.

@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, kw_only=True):
     @property
     def about(self) -> str:
         """What a log says of it."""
-        return f"{self.model}, streamed" if self.streamed else self.model
+        return ", ".join(filter(None, (self.model, "streamed" if self.streamed else "")))
 
     def told(self, body: Mapping[str, Any], *, prompts: bool) -> None:
         """What a checked body says of it."""

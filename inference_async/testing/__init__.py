@@ -1,4 +1,4 @@
-"""What tests of a program need that calls models: answers in one line, servers without a model, and no real calls.
+"""For tests of programs that call models: answers in one line, servers without a model, and no real calls.
 
 ::
 

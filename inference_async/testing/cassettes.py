@@ -289,7 +289,7 @@ class Cassette:
 
 
 def cassette(path: str | os.PathLike[str], *, mode: Mode = "once", prompts: bool = True, pace: float = 1.0) -> Cassette:
-    """Record what the clients of this process ask and get inside a ``with`` block, or replay it.
+    """Record the requests and answers of all clients of this process in a ``with`` block, or replay them.
 
     ::
 
@@ -297,19 +297,19 @@ def cassette(path: str | os.PathLike[str], *, mode: Mode = "once", prompts: bool
             async with InferenceClient(endpoint, key, model="mistral-large-2407") as client:
                 ...
 
-    It stands between a client and the network, whenever the client was made, but not before a ``transport=`` of the
-    caller's own. Each attempt of a call is recorded by itself, retries as well. Requests match by method, path and
-    body; equal ones get their answers in the order of the recording, each once. A token is still asked for where the
-    client has a token credential: give it a key of any kind for a replay.
+    It works for clients made before the block, too, but not for one with a ``transport=`` of your own. Each attempt of
+    a call is recorded separately, retries included. Requests match by method, path and body; equal ones get their
+    answers in the order of the recording, each once. A client with a token credential still asks for a token: for a
+    replay, give it a key instead; any will do.
 
     Args:
-        path: the file; it is read on the way in, and written on the way out, also if the block failed.
-        mode: ``once`` replays a file that is there, and records one that is not; ``new_episodes`` replays what it can
-            and records the rest; ``none`` never records.
-        prompts: whether the texts in requests are written down. If not, each is replaced by its digest, by which it
-            still matches; whoever guesses a text can check it. Names of fields, numbers and the model stay, and an
-            answer may repeat what it was asked.
-        pace: a factor on the recorded delays: 1 is as recorded, 0 is without any.
+        path: the file. It is read when the block is entered, and written when it is left, even by an exception.
+        mode: ``once`` replays the file if it exists, and records it if not; ``new_episodes`` replays what it can and
+            records the rest; ``none`` never records.
+        prompts: write the texts of requests to the file. Otherwise each is replaced by its digest, which still matches;
+            whoever guesses a text can check it. Names of fields, numbers and the model stay, and an answer may repeat
+            the question.
+        pace: a factor for the recorded delays: 1 is as recorded, 0 is without any.
 
     Raises:
         ConfigurationError: an argument is wrong; or, on the way in or out, the file cannot be read or written.

@@ -47,22 +47,22 @@ class Prohibition:
 
 
 def forbid_real_calls(*, allow: Iterable[str] = ()) -> Prohibition:
-    """Forbid every client of this process to ask any host but this machine, from now on.
+    """From now on, let no client of this process call any host other than this machine.
 
-    One line in ``conftest.py`` makes sure of it for a whole test run; pytest's option ``--forbid-inference`` and the
-    setting ``forbid_inference = true`` do the same. What would be sent raises a `RealCallError` that names the host:
-    chats, embeddings, any `InferenceClient.request`, also over a caller's own aiohttp session; and tokens that
-    azure-identity would fetch. A transport of the caller's own, a token from a callable, and what a cassette replays
-    are no real calls.
+    One line in ``conftest.py`` does it for a whole test run; pytest's option ``--forbid-inference`` and the setting
+    ``forbid_inference = true`` do the same. A call raises a `RealCallError` that names the host. This covers chats,
+    embeddings and any `InferenceClient.request`, over an aiohttp session of your own, too, and tokens that
+    azure-identity would fetch. A transport of your own, a token from a callable, and a replay from a cassette are not
+    real calls.
 
     Args:
-        allow: hosts that may be asked all the same, without port.
+        allow: hosts that may be called, without port.
 
     Returns:
-        A handle that ends it; most programs need none.
+        A handle that lifts it; most programs need none.
 
     Raises:
-        ConfigurationError: `allow` is one text in place of a list of hosts.
+        ConfigurationError: `allow` is a string instead of a list of hosts.
     """
     if isinstance(allow, str):
         raise ConfigurationError(f"got allow={allow!r}, expected a list of hosts")

@@ -23,7 +23,7 @@ __all__ = ["BoundTransport", "RunningEmulator", "close_from_outside"]
 
 
 class RunningEmulator(Addresses):
-    """An emulator that runs in a thread, for as long as a ``with`` block, and misbehaves when it is told to.
+    """An emulator that runs in a thread during a ``with`` block, and misbehaves on request.
 
     ::
 
@@ -33,10 +33,10 @@ class RunningEmulator(Addresses):
             ...  # the next request gets a 503, those after it get the answers
             assert emulator.requests[0].path.startswith("/models/chat/completions")
 
-    It answers without delays. A request is counted and kept before it is answered.
+    It answers without delays. A request is recorded before it is answered.
 
     Args:
-        key: the key it asks for.
+        key: the key that callers must send.
 
     Attributes:
         key: the same.
@@ -57,18 +57,19 @@ class RunningEmulator(Addresses):
 
     @property
     def requests(self) -> list[Asked]:
-        """What was asked so far, in order: method, path, headers and body of each."""
+        """The requests so far, in order, each with method, path, headers and body."""
         return [] if self._front is None else list(self._front.requests)
 
     def script(self, *answers: str | ToolCall | ChatCompletion | Answer | Script) -> None:
-        """Answer chats so from now on: the n-th with the n-th of these, those after the last like the last.
+        """Give these answers to the next chats, one each, and then repeat the last one.
 
         Args:
-            *answers: text, a call of a tool, a completion, or an `Answer` with all that the emulator can do; or one
-                `Script`, whose rules say which request gets which answer. None at all: the script that ships.
+            *answers: each is text, a `tool_call`, a `completion`, or an `Answer`, which can do all that the emulator
+                can; or a single `Script`, whose rules say which request gets which answer. Without any, the built-in
+                script answers.
 
         Raises:
-            ConfigurationError: something among them is no answer.
+            ConfigurationError: one of them is not an answer.
         """
         if len(answers) == 1 and isinstance(answers[0], Script):
             self._emulator.script = answers[0]
@@ -78,7 +79,7 @@ class RunningEmulator(Addresses):
             self._emulator.script = Script.shipped()
 
     def fault(self, *faults: Fault | str) -> None:
-        """Misbehave: the next request gets the first of these faults, and so on; then it answers as before.
+        """Misbehave: the next requests get these faults, one each; after them, it answers as before.
 
         Args:
             *faults: names, such as ``"status-503"`` or ``"cut-in-event"``; ``inference-async faults`` lists them.
