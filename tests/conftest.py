@@ -10,7 +10,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 from inference_async import InferenceClient
-from inference_async.emulator import Emulator
+from inference_async.emulator import Emulator, Script
 
 _VARIABLES = [
     f"{prefix}_{name}"
@@ -64,6 +64,7 @@ def _nothing_blocks() -> Iterator[None]:
         "inference_async.cli.growing",
         "inference_async.cli.prompt",
     ]
+    Script.shipped()  # which is read once in a process, so that no test depends on another that has done so
     with blockbuster_ctx("inference_async", excluded_modules=excluded):
         yield
 
