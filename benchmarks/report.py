@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .clients import CLIENTS, FLOOR, OURS
+from .clients import BARE, CLIENTS, FLOOR, OURS
 from .goals import Results, verdicts
 from .pure import SHAPES, STAGES
 
@@ -84,7 +84,7 @@ def tables(results: Results) -> Iterator[Table]:
             "KiB of an open, idle stream, by their number", *_by_client(memory, lambda _, figure: middle(figure))
         )
     single = results.get("pure", {}).get("instructions", {}).get("single, data only")
-    if single and counts and "chunk, paced" in counts.get(OURS, {}) and FLOOR in counts:
+    if single and counts and "chunk, paced" in counts.get(OURS, {}) and BARE in counts:
         yield _where_table(counts, single)
     if scale := results.get("scale"):
         yield _scale_table(scale)
@@ -122,12 +122,12 @@ def _by_client(found: dict[str, Any], cell: Callable[[str, Any], str]) -> tuple[
 
 
 def _where_table(counts: dict[str, Any], single: float) -> Table:
-    """A paced chunk taken apart: aiohttp alone, the pure rooms alone, and what is left of the whole."""
-    whole, floor = counts[OURS]["chunk, paced"], counts[FLOOR]["chunk, paced"]
+    """A paced chunk taken apart: asyncio alone, the pure rooms alone, and what is left of the whole."""
+    whole, bare = counts[OURS]["chunk, paced"], counts[BARE]["chunk, paced"]
     rows = [
-        ["aiohttp and the event loop: `select`, `recv`, the parser, the reader, waking the task", f"{floor:,}"],
+        ["asyncio: `select`, `recv`, waking the task", f"{bare:,}"],
         ["bytes to an event, to a chunk, to what the final message is made of", f"{single:,.0f}"],
-        ["the step of the iteration, the limits on time, the chunk's text", f"{whole - floor - single:,.0f}"],
+        ["aiohttp's parser and reader, the step of the iteration, the limits", f"{whole - bare - single:,.0f}"],
         ["all of it", f"{whole:,}"],
     ]
     return Table("Where a paced chunk goes", ["piece", "instructions"], rows)

@@ -172,7 +172,8 @@ class Lane:
 
 def _is_aiohttps(method: object) -> bool:
     """Whether a method of a session is the one it was written with; whoever wraps it may have done so before us."""
-    return isinstance(method, FunctionType) and method.__globals__.get("__name__") == "aiohttp.client"
+    # Not isinstance(), by which wrapt's wrappers, such as ddtrace's, pass for what they wrap.
+    return type(method) is FunctionType and method.__globals__.get("__name__") == "aiohttp.client"
 
 
 def _encoded(route: _Route, body: bytes, headers: dict[str, str]) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
+from types import FunctionType
 from typing import Any
 from unittest.mock import patch
 
@@ -166,10 +167,40 @@ async def wrapped(name: str) -> Any:
         yield told
 
 
+class Proxy:
+    """What wrapt makes of a method: it passes for the method itself."""
+
+    def __init__(self, method: Any, told: list[str]) -> None:
+        self._method = method
+        self._told = told
+
+    @property  # type: ignore[misc]  # which is the trick
+    def __class__(self) -> Any:
+        return type(self._method)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, session: Any, verb: str, *args: Any, **options: Any) -> Any:
+        self._told.append(verb)
+        return self._method(session, verb, *args, **options)
+
+
+@asynccontextmanager
+async def proxied() -> Any:
+    told: list[str] = []
+    with patch.object(aiohttp.ClientSession, "_request", Proxy(aiohttp.ClientSession._request, told)):
+        assert isinstance(aiohttp.ClientSession._request, FunctionType)
+        yield told
+
+
 @pytest.mark.parametrize(
     "hand",
-    [traced, functools.partial(wrapped, "request"), functools.partial(wrapped, "_request")],
-    ids=["traced", "request", "_request"],
+    [traced, functools.partial(wrapped, "request"), functools.partial(wrapped, "_request"), proxied],
+    ids=["traced", "request", "_request", "proxy"],
 )
 async def test_a_hand_on_sessions_sees_the_call(hand: Callable[[], Any], taken: list[str]) -> None:
     heads: list[bytes] = []
