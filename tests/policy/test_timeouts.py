@@ -86,6 +86,18 @@ def test_wait(timeouts: Timeouts, phase: Wait, at: float, struck: Wait, until: f
     assert (deadlines.phase, deadlines.until, deadlines.started) == (struck, until, 100.0)
 
 
+@pytest.mark.parametrize("at", [100.0, 157.5, 158.0, 159.0, 1000.0])
+@pytest.mark.parametrize("total", [60, None], ids=["total", "total off"])
+@pytest.mark.parametrize("between", [2, None], ids=["between tokens", "between tokens off"])
+def test_the_wait_of_every_read_is_a_wait_like_others(between: float | None, total: float | None, at: float) -> None:
+    short, long = Deadlines(limits(5, between, total), now=100.0), Deadlines(limits(5, between, total), now=100.0)
+    for deadlines in (short, long):
+        deadlines.wait_for("first_token", now=100.0)
+    short.wait_for_token(at)
+    long.wait_for("between_tokens", now=at)
+    assert (short.phase, short.until) == (long.phase, long.until)
+
+
 def test_each_wait_begins_anew() -> None:
     deadlines = Deadlines(limits(5, 2, 60), now=0.0)
     seen: list[tuple[Wait, float | None]] = []
