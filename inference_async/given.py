@@ -80,7 +80,8 @@ def agreed(
             given[name] = value
     if retries is not None and not isinstance(retries, UnsetType):
         if is_whole(retries):
-            retries = msgspec.structs.replace(terms.retries, retries=retries)
+            # Made anew, for an old msgspec's replace() checks nothing.
+            retries = RetryPolicy(**{**msgspec.structs.asdict(terms.retries), "retries": retries})
         check_type("retries", retries, RetryPolicy)
         given["retries"] = retries
     return msgspec.structs.replace(terms, **given) if given else terms
