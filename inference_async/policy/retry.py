@@ -143,6 +143,8 @@ class Retrying:
     def delay(self, error: InferenceError, *, elapsed: float, left: float | None) -> float | None:
         """Seconds to wait before the call is sent again; None if it is not to be.
 
+        An error whose service asks for too long a wait is reworded, and says so.
+
         Args:
             error: how the last attempt ended.
             elapsed: seconds since the call began.
@@ -161,7 +163,14 @@ class Retrying:
                 raise ConfigurationError(
                     f"got {short(delay)} from the hook of retries, expected seconds, 0 or more, or None"
                 )
-        if delay is None or (left is not None and delay >= left):
+        asked = _asked(error)
+        if delay is None:
+            if asked is not None and asked > policy.max_retry_after and _may_be_sent_again(error):
+                _explain(error, asked, f"above max_retry_after ({policy.max_retry_after:g} s)")
+            return None
+        if left is not None and delay >= left:
+            if delay == asked:
+                _explain(error, delay, "which would not end within timeout 'total'")
             return None
         if policy.budgeted:
             cost = _COST_WHEN_THROTTLED if error.status == 429 else _COST
@@ -179,11 +188,23 @@ class Retrying:
         if not _may_be_sent_again(error):
             return None
         policy = self._policy
-        asked = error.retry_after if isinstance(error, APIStatusError) else None
+        asked = _asked(error)
         if asked is not None and asked > policy.max_retry_after:
             return None
         # Who asks for no wait at all gets the usual one.
         return asked or self._dice() * min(policy.max_backoff, policy.backoff * 2.0 ** min(self._retries, 60))
+
+
+def _asked(error: InferenceError) -> float | None:
+    """Seconds that the service asks to wait."""
+    return error.retry_after if isinstance(error, APIStatusError) else None
+
+
+def _explain(error: InferenceError, asked: float, reason: str) -> None:
+    """Let the error say why its call was not sent again; some say already how long a wait was asked for."""
+    said = f"the service asks to wait {asked:g} s"
+    message = error.message if error.message.endswith(said) else f"{error.message}; {said}"
+    error.reword(f"{message}, {reason}, so it was not sent again")
 
 
 def _may_be_sent_again(error: InferenceError) -> bool:

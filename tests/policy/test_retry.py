@@ -330,6 +330,48 @@ def test_the_longest_wait_is_the_callers() -> None:
     assert delay(refused(429, retry_after=100.0), RetryPolicy(max_retry_after=100)) == 100.0
 
 
+WAIT: Final = "; the service asks to wait 61 s"
+
+
+@pytest.mark.parametrize("said", ["m", f"m{WAIT}"], ids=["a message", "one that names the wait"])
+@pytest.mark.parametrize(
+    ("policy", "left", "words"),
+    [
+        pytest.param(RetryPolicy(), None, "above max_retry_after (60 s)", id="too long"),
+        pytest.param(RetryPolicy(max_retry_after=2.5), 1.0, "above max_retry_after (2.5 s)", id="too long, no time"),
+        pytest.param(RetryPolicy(hook=lambda at: at.delay), None, "above max_retry_after (60 s)", id="the hook agrees"),
+        pytest.param(
+            RetryPolicy(max_retry_after=61), 61.0, "which would not end within timeout 'total'", id="no time left"
+        ),
+    ],
+)
+def test_an_error_says_that_the_wait_asked_for_is_too_long(
+    policy: RetryPolicy, left: float | None, words: str, said: str
+) -> None:
+    error = refused(503, retry_after=61.0)
+    error.reword(said)
+    assert retrying(policy).delay(error, elapsed=0.0, left=left) is None
+    assert str(error) == error.message == f"m{WAIT}, {words}, so it was not sent again"
+
+
+@pytest.mark.parametrize(
+    ("error", "policy", "left"),
+    [
+        pytest.param(refused(503, retry_after=60.0), RetryPolicy(), None, id="a wait that is slept"),
+        pytest.param(refused(503, retry_after=61.0), RetryPolicy(retries=0), None, id="no retries"),
+        pytest.param(refused(503, retry_after=61.0), RetryPolicy(hook=no_wait), None, id="overruled by the hook"),
+        pytest.param(refused(503, retry_after=60.0), RetryPolicy(hook=lambda _: None), None, id="given up by the hook"),
+        pytest.param(refused(503, retry_after=5.0), RetryPolicy(hook=lambda _: 9.0), 7.0, id="the hook's wait"),
+        pytest.param(refused(400, retry_after=61.0), RetryPolicy(), None, id="nothing that is sent again"),
+        pytest.param(refused(503), RetryPolicy(), 0.1, id="a wait that nobody asked for"),
+        pytest.param(cut(), RetryPolicy(), 0.1, id="no answer"),
+    ],
+)
+def test_other_errors_keep_their_words(error: InferenceError, policy: RetryPolicy, left: float | None) -> None:
+    retrying(policy).delay(error, elapsed=0.0, left=left)
+    assert str(error) == "m"
+
+
 def test_a_wait_asked_for_is_not_bounded_by_max_backoff_nor_thrown_for() -> None:
     assert delay(refused(429, retry_after=30.0), RetryPolicy(max_backoff=1), dice=0.1) == 30.0
 
