@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from typing import Final
 
 import aiohttp
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, PayloadEncodingError
@@ -13,6 +14,8 @@ from ..errors import APIConnectionError, ConnectionKind, ConnectTimeoutError, Ph
 from .connector import CutError, ProxyError, UnaskedError
 
 __all__ = ["of_read", "of_send"]
+
+_UNKNOWN_ISSUERS: Final = (18, 19, 20, 21)  # OpenSSL's X509_V_ERR_: self-signed, or of an authority it does not have
 
 
 def of_send(
@@ -32,7 +35,8 @@ def of_send(
         limit = "" if connect_timeout is None else f" within {connect_timeout:g} s (timeout 'connect')"
         return ConnectTimeoutError(f"no connection to {where}{limit}", phase="connect", elapsed=elapsed)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
-        return _failed(f"the certificate of {where} is not trusted: {_reason(error)}", "certificate", "connect")
+        said = f"the certificate of {where} is not trusted: {_reason(error)}{_advice(error)}"
+        return _failed(said, "certificate", "connect")
     of_proxy = isinstance(error, ProxyError | aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError)
     if of_proxy or (isinstance(error, aiohttp.ClientConnectorDNSError) and error.host != host):
         said = f"status {error.status}" if isinstance(error, aiohttp.ClientHttpProxyError) else _reason(error)
@@ -47,7 +51,9 @@ def of_send(
         said = " ".join(error.message.split())[:200]
         return _failed(f"got an answer from {where} that is not HTTP: {said}", "protocol", "headers")
     if isinstance(error, CutError):
-        how = "the connection was closed " + ("in the middle of its head" if error.begun else "before it began")
+        how = "the connection was closed " + (
+            "in the middle of the answer's head" if error.begun else "before the answer began"
+        )
         return _failed(f"no answer from {where}: {how}", "cut", "headers", stale=error.stale, begun=error.begun)
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
         return _failed(f"no answer from {where}: {_reason(error)}", "cut", "headers")
@@ -59,6 +65,14 @@ def of_read(error: BaseException | None) -> APIConnectionError:
     if _is_framing(error):
         return _failed("the answer cannot be read on: its framing is not HTTP", "protocol", "body")
     return _failed("the connection was cut before the answer was whole", "cut", "body")
+
+
+def _advice(error: Exception) -> str:
+    """What to do about a certificate, where it is its issuer that is not known: not if it has expired, say."""
+    cause = getattr(error, "certificate_error", None)
+    if not isinstance(cause, ssl.SSLCertVerificationError) or cause.verify_code not in _UNKNOWN_ISSUERS:
+        return ""
+    return "; for an authority of your own, make the client with ssl=ssl.create_default_context(cafile=...)"
 
 
 def _failed(

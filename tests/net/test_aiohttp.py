@@ -165,6 +165,12 @@ async def test_connect_timeout() -> None:
                 filler.close()
 
 
+def trusted_by(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
 async def test_tls_trusted_and_not() -> None:
     authority = trustme.CA()
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -180,11 +186,16 @@ async def test_tls_trusted_and_not() -> None:
     async with server:
         url = f"https://localhost:{server.sockets[0].getsockname()[1]}/v1"
         async with InferenceClient(url, "k") as client:
-            with pytest.raises(APIConnectionError, match=r"certificate of localhost:.*not trusted"):
+            with pytest.raises(APIConnectionError, match=r"certificate of localhost:.*not trusted") as caught:
                 await client.complete("hi")
-        trusting = ssl.create_default_context()
-        authority.configure_trust(trusting)
-        connector = aiohttp.TCPConnector(ssl=trusting)
+        assert str(caught.value).endswith(
+            "; for an authority of your own, make the client with ssl=ssl.create_default_context(cafile=...)"
+        )
+        async with InferenceClient(url.replace("localhost", "127.0.0.1"), "k", ssl=trusted_by(authority)) as client:
+            with pytest.raises(APIConnectionError, match=r"certificate of 127\.0\.0\.1:.*not trusted") as caught:
+                await client.complete("hi")
+        assert "authority" not in str(caught.value), "it is the name that is wrong"
+        connector = aiohttp.TCPConnector(ssl=trusted_by(authority))
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             InferenceClient(url, "k", session=session) as client,

@@ -74,7 +74,7 @@ async def test_a_kept_connection_that_dies_in_the_middle_of_a_head_is_not_stale(
 
     async with Peer(act) as peer:
         await ask(transport, peer.url)
-        with pytest.raises(APIConnectionError, match="in the middle of its head") as caught:
+        with pytest.raises(APIConnectionError, match="closed in the middle of the answer's head") as caught:
             await ask(transport, peer.url)
         assert len(peer.lines) == 1
     assert (caught.value.kind, caught.value.stale) == ("cut", False)

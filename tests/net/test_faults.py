@@ -87,6 +87,9 @@ async def test_the_head_of_an_answer(transport: AiohttpTransport, said: bytes, k
         error = await failure(transport, peer.url)
         await asyncio.wait_for(peer.gone(), 5)
     assert facts(error) == (kind, "headers", kind == "cut")
+    if kind == "cut":
+        when = "in the middle of the answer's head" if said else "before the answer began"
+        assert str(error).endswith(f": the connection was closed {when}")
     assert not error.stale
     assert len(str(error)) < 400
 
