@@ -400,7 +400,8 @@ def _split(url: object) -> SplitResult:
     except ValueError as error:
         raise ConfigurationError(f"got an endpoint that is no URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        hint = ""  # what does not look like a host may be a key
+        # What does not look like a host may be a key.
+        hint = "; write the whole URL, such as https://NAME.services.ai.azure.com/openai/v1"
         if like := _LIKE_A_HOST.fullmatch(text):
             meant = f"https://{text}"
             if like[1].lower().endswith(_RESOURCE_HOSTS):

@@ -389,8 +389,12 @@ def test_refused(url: Any, words: str) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://h.example/v1", "0123456789abcdef"], ids=["another scheme", "perhaps a key"])
 def test_nothing_is_proposed_for_what_looks_like_no_host(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^got an endpoint without http:// or https://$"):
+    with pytest.raises(ConfigurationError) as caught:
         Endpoint.parse(url)
+    assert str(caught.value) == (
+        "got an endpoint without http:// or https://; write the whole URL, such as "
+        "https://NAME.services.ai.azure.com/openai/v1"
+    )
 
 
 @pytest.mark.parametrize(
