@@ -12,7 +12,10 @@ from typing import Final, TypeAlias
 from ..wire.request import Call
 from .transport import Reply
 
-__all__ = ["DETOUR", "Ban", "Detour", "Onward", "Tape"]
+__all__ = ["DETOUR", "TOKENS", "Ban", "Detour", "Onward", "Tape"]
+
+TOKENS: Final = "Microsoft Entra ID"
+"""What a ban is told of where a token is about to be asked for, rather than a host."""
 
 Ban: TypeAlias = Callable[[str], None]
 """Told the host that is about to be asked, or the service behind a credential; raises if that is forbidden."""
@@ -46,7 +49,7 @@ class Detour:
         if self.ban is None:
             return
         if credential is None or str(getattr(credential, "__module__", "")).startswith("azure.identity"):
-            self.ban("Microsoft Entra ID")
+            self.ban(TOKENS)
 
 
 DETOUR: Final = Detour()

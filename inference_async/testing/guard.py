@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import ConfigurationError
-from ..net.detour import DETOUR
+from ..net.detour import DETOUR, TOKENS
 from ..wire.endpoints import is_loopback
 from .errors import RealCallError
 
@@ -40,6 +40,11 @@ class Prohibition:
     def _check(self, host: str) -> None:
         if is_loopback(host) or host.lower() in self._allowed:
             return
+        if host == TOKENS:
+            raise RealCallError(
+                f"a token of {TOKENS} was about to be asked for, and real calls are forbidden here; pass the client a "
+                f'key or a callable that returns any token, or allow it with forbid_real_calls(allow=["{TOKENS}"])'
+            )
         raise RealCallError(
             f"a real call to {host} was about to be made, and real calls are forbidden here; point the client at the "
             "fixture inference_emulator, replay a cassette, or name the host in forbid_real_calls(allow=[...])"
@@ -56,7 +61,7 @@ def forbid_real_calls(*, allow: Iterable[str] = ()) -> Prohibition:
     real calls.
 
     Args:
-        allow: hosts that may be called, without port.
+        allow: hosts that may be called, without port; ``"Microsoft Entra ID"`` lets azure-identity fetch tokens.
 
     Returns:
         A handle that lifts it; most programs need none.

@@ -75,10 +75,19 @@ async def test_tokens_of_azure_identity(emulator: Emulator) -> None:
     with forbid_real_calls():
         for each in ("default", credential, provider):
             async with InferenceClient(emulator.models_url, each, **options) as client:
-                with pytest.raises(RealCallError, match="a real call to Microsoft Entra ID"):
+                with pytest.raises(RealCallError, match="a token of Microsoft Entra ID was about") as caught:
                     await client.complete("hi")
+            assert "host" not in str(caught.value)
+            assert 'forbid_real_calls(allow=["Microsoft Entra ID"])' in str(caught.value)
     await credential.close()
     assert emulator.requests == 0
+
+
+def test_tokens_that_are_allowed() -> None:
+    with forbid_real_calls(allow=["Microsoft Entra ID"]):
+        DETOUR.check_tokens_of(None)
+    with forbid_real_calls(allow=["entra.microsoft.com"]), pytest.raises(RealCallError):
+        DETOUR.check_tokens_of(None)
 
 
 async def test_a_token_of_the_callers_own() -> None:
