@@ -321,15 +321,15 @@ class APIStatusError(InferenceError):
         """Whether the service may well answer the same call later: it says so itself, or the status does (408, 409,
         429, 500 and above; 424 where it hides one of these). Not when a quota is used up, which no short wait mends.
         """
-        says = self.headers.get("x-should-retry", "").strip().lower()
-        if says in ("true", "false"):
-            return says == "true"
+        says = told_to_retry(self.headers)
+        if says is not None:
+            return says
         status = self.status
         if status == 424:  # the model of a managed endpoint failed, and its own status stands beside
             inner = self.headers.get("ms-azureml-model-error-statuscode", "")
             status = int(inner) if inner.isascii() and inner.isdigit() and len(inner) == 3 else status
         if status == 429:
-            return not any(_folded(name) in _EXHAUSTED for name in (self.code, self.type))
+            return not is_used_up(self.code, self.type)
         return status in (408, 409) or status >= 500
 
     @classmethod
@@ -344,6 +344,16 @@ class APIStatusError(InferenceError):
 _EXHAUSTED = frozenset(
     {"insufficientquota", "quotaexceeded", "quotaexhausted", "billinghardlimitreached", "billingnotactive"}
 )
+
+
+def told_to_retry(headers: Mapping[str, str]) -> bool | None:
+    """Whether the service says itself that the same call is worth sending again; None if it says neither."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+
+
+def is_used_up(*names: str | None) -> bool:
+    """Whether the code or the type of a 429 says that a quota is used up, which no short wait mends."""
+    return any(_folded(name) in _EXHAUSTED for name in names)
 
 
 def _folded(name: str | None) -> str:

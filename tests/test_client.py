@@ -305,7 +305,7 @@ async def test_a_redirect_is_an_error_and_takes_nothing_along() -> None:
         location = f"location: {other.url}/v1/chat/completions"
         client, server = await once(json_reply({}, "307 Temporary Redirect", [location]))
         async with server, client:
-            with pytest.raises(APIStatusError, match=f"redirects are not followed.*{other.url[7:]}") as caught:
+            with pytest.raises(APIStatusError, match=f"a redirect to {other.url[7:]}; redirects are not") as caught:
                 await client.complete("hi")
         assert caught.value.status == 307
         assert other.requests == []

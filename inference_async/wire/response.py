@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypedDict, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from ..errors import APIStatusError, ContentFilterError, InvalidResponseError
+from ..errors import APIStatusError, ContentFilterError, InvalidResponseError, is_used_up, told_to_retry
 from ..policy.limits import DEFAULT_LIMITS, Limits
 from ..types import (
     AssistantMessage,
@@ -309,7 +309,9 @@ def error_from(
     filtered = status in (200, 400) and (found.code == "content_filter" or found.categories is not None)
     notes = [f"code {found.code}"] if found.code and found.code != str(status) else []
     notes += [f"request id {_clean(request_id, _MAX_NAME)}"] if request_id else []
-    said = f": {detail.rstrip('.')}" if detail else " without a reason"
+    redirects = 300 <= status < 400
+    to = f", a redirect to {_target_of(headers.get('location'), where)}" if redirects else ""
+    said = f"{to}: {detail.rstrip('.')}" if detail else to or " without a reason"
     noted = f" ({', '.join(notes)})" if notes else ""
     advice = _advice(status, found, headers, where, retry_after, filtered=filtered)
     if status == 422:
@@ -407,8 +409,7 @@ def describe_error(body: bytes) -> ErrorDescription:
     try:
         obj = decode_json(body)
     except DecodeFailure:
-        text = _TAGS.sub(" ", body[:_MAX_PAGE].decode("utf-8", "replace"))
-        return ErrorDescription(_clean(" ".join(text.split()), _MAX_DETAIL))
+        return ErrorDescription(_clean(_shown(body[:_MAX_PAGE].decode("utf-8", "replace")), _MAX_DETAIL))
     try:
         found = _describe(obj)
     except RecursionError:  # by the repr of a deep value
@@ -424,6 +425,13 @@ def describe_error(body: bytes) -> ErrorDescription:
 def excerpt(data: bytes, limit: int = 200) -> str:
     """The beginning of a body, fit to stand in a message."""
     return _clean(data[: limit * 4].decode("utf-8", "replace"), limit) or "(empty)"
+
+
+def _shown(page: str) -> str:
+    """What a page of HTML shows, or a plain text: the title of a page is often its heading too, and is kept once."""
+    pieces = [" ".join(piece.split()) for piece in _TAGS.split(page)[::2]]  # between them, what `_TAGS` captures
+    first, *rest = list(filter(None, pieces)) or [""]
+    return " ".join([first, *(piece for piece in rest if piece != first)])
 
 
 def _describe(obj: Any, *, nested: bool = False) -> ErrorDescription:
@@ -513,10 +521,7 @@ def _advice(
     filtered: bool,
 ) -> str:
     if 300 <= status < 400:
-        host = _host_of(headers.get("location", ""))
-        return (
-            f"redirects are not followed, so that the key and the prompt stay with one host; this one leads to {host}"
-        )
+        return "redirects are not followed, so that the key and the prompt stay with one host: check the endpoint's URL"
     if filtered:
         hits = ContentFilterResults(found.categories).filtered
         return "content safety refused the prompt" + (f" for {', '.join(hits)}" if hits else "")
@@ -533,6 +538,11 @@ def _advice(
         return (
             f"check the endpoint and the deployment's name; the {route} route is superseded, "
             "and /openai/v1 of the same host is its successor"
+        )
+    if status == 429 and is_used_up(found.code, found.type) and not told_to_retry(headers):
+        return (
+            "the quota is used up, and waiting does not help, so this is not sent again: raise the quota in the "
+            "portal, or use another deployment"
         )
     if status == 429 and retry_after is not None:
         return f"the service asks to wait {retry_after:g} s"
@@ -551,11 +561,13 @@ _ADVICE: Final[Mapping[int, str]] = {
 }
 
 
-def _host_of(url: str) -> str:
+def _target_of(location: str | None, url: str) -> str:
+    """The host that a redirect of this address leads to."""
     try:
-        return _clean(urlsplit(url).netloc.rpartition("@")[2], _MAX_NAME) or "no host at all"
+        target = urlsplit(urljoin(url, location)).netloc.rpartition("@")[2] if location else ""
     except ValueError:
-        return "no host at all"
+        target = ""
+    return _clean(target, _MAX_NAME) or "no host at all"
 
 
 def _filled(value: Any) -> bool:

@@ -318,7 +318,7 @@ both("status-500-text status-500-empty status-500-list", refused(500, retryable=
 both("status-501", refused(501, "NotImplemented", retryable=True))
 both("status-502", refused(502, "BadGateway", retryable=True))
 both("status-503", refused(503, "ServiceUnavailable", retryable=True))
-both("status-502-html", refused(502, retryable=True))
+both("status-502-html", refused(502, retryable=True, says="/chat/completions: Bad Gateway gateway (request"))
 both("status-503-html", refused(503, retryable=True))
 both("status-504", refused(504, retryable=True))
 both("status-524", refused(524, retryable=True))
@@ -351,7 +351,7 @@ both("retry-200-seconds", RIGHT)
 # Redirects are not followed
 
 for _status in (300, 301, 302, 303, 307, 308):
-    both(f"redirect-{_status}", refused(_status, says="this one leads to elsewhere.invalid"))
+    both(f"redirect-{_status}", refused(_status, says="a redirect to elsewhere.invalid"))
 both("redirect-same-origin redirect-nowhere redirect-loop redirect-garbage", refused(307))
 
 # Connections that are used again: one call sees nothing of it

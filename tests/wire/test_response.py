@@ -416,8 +416,8 @@ ADVICE: Final[dict[str, tuple[int, dict[str, str], str, str]]] = {
     "429 with a time": (429, {"retry-after": "7"}, URL, "the service asks to wait 7 s"),
     "500": (500, {}, URL, "try again later"),
     "529": (529, {}, URL, "try again later"),
-    "redirect": (307, {"location": "https://evil.example/login?x=1"}, URL, "this one leads to evil.example"),
-    "redirect to nowhere": (301, {}, URL, "no host at all"),
+    "redirect": (307, {"location": "https://evil.example/login?x=1"}, URL, "check the endpoint's URL"),
+    "redirect to nowhere": (301, {}, URL, "check the endpoint's URL"),
     "redirect to rubbish": (302, {"location": "http://[bad"}, URL, "redirects are not followed"),
 }
 
@@ -1330,8 +1330,8 @@ FULLY: Final[dict[str, tuple[int, Any, str]]] = {
         300,
         {"message": "m", "status": 500},
         (
-            ": m; redirects are not followed, so that the key and the prompt stay with one host; "
-            "this one leads to no host at all"
+            ", a redirect to no host at all: m; redirects are not followed, so that the key and the prompt stay with "
+            "one host: check the endpoint's URL"
         ),
     ),
 }
@@ -1350,8 +1350,91 @@ def test_a_call_without_a_credential_in_full() -> None:
 
 def test_a_redirect_is_named_by_its_host_alone() -> None:
     words = str(error(b"", 302, {"location": "https://user:password@other.example/path?key=k"}))
-    assert words.endswith("this one leads to other.example")
-    assert str(error(b"", 302, {"location": "http://[bad"})).endswith("this one leads to no host at all")
+    assert words == (
+        f"got 302 from {URL}, a redirect to other.example; redirects are not followed, so that the key and the prompt "
+        "stay with one host: check the endpoint's URL"
+    )
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        pytest.param("/login", "h.example:8443", id="a path"),
+        pytest.param("login?key=k", "h.example:8443", id="a relative path"),
+        pytest.param("//other.example/login", "other.example", id="no scheme"),
+        pytest.param("http://h.example:80", "h.example:80", id="a port"),
+        pytest.param("https://o.example\x07bell/", "o.example bell", id="control characters"),
+        pytest.param(f"https://{'o' * 300}/", f"{'o' * 199}\u2026", id="a long name"),
+        pytest.param("mailto:me", "no host at all", id="no address of a host"),
+        pytest.param("http://[bad", "no host at all", id="rubbish"),
+        pytest.param("", "no host at all", id="empty"),
+        pytest.param(None, "no host at all", id="none"),
+    ],
+)
+def test_where_a_redirect_leads(location: str | None, host: str) -> None:
+    url = "https://h.example:8443/v1/chat/completions"
+    found = error(b"", 308, {} if location is None else {"location": location}, url)
+    assert str(found).startswith(f"got 308 from {url}, a redirect to {host}; ")
+
+
+@pytest.mark.parametrize("status", [299, 400])
+def test_other_statuses_are_no_redirects(status: int) -> None:
+    found = error(b"", status, {"location": "https://other.example/"})
+    assert str(found) == f"got {status} from {URL} without a reason"
+
+
+USED_UP: Final = (
+    "; the quota is used up, and waiting does not help, so this is not sent again: raise the quota in the portal, or "
+    "use another deployment"
+)
+WAITS: Final = "; the service asks to wait 7 s"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "advice"),
+    [
+        pytest.param(429, {"code": "insufficient_quota"}, {}, USED_UP, id="code"),
+        pytest.param(429, {"type": "insufficient_quota"}, {}, USED_UP, id="type"),
+        pytest.param(429, {"code": "QuotaExceeded"}, {"retry-after": "7"}, USED_UP, id="with a time"),
+        pytest.param(429, {"code": "QuotaExceeded"}, {"x-should-retry": "false"}, USED_UP, id="it says so"),
+        pytest.param(
+            429,
+            {"code": "QuotaExceeded"},
+            {"x-should-retry": "true", "retry-after": "7"},
+            WAITS,
+            id="it says no",
+        ),
+        pytest.param(429, {"code": "rate_limit_exceeded"}, {"retry-after": "7"}, WAITS, id="a quota that comes back"),
+        pytest.param(503, {"code": "insufficient_quota"}, {}, AGAIN, id="no 429"),
+    ],
+)
+def test_a_quota_that_is_used_up(status: int, body: dict[str, str], headers: dict[str, str], advice: str) -> None:
+    found = error({"error": {"message": "m", **body}}, status, headers)
+    assert str(found).endswith(advice)
+    assert found.retryable is (advice is not USED_UP)
+
+
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        pytest.param(
+            "<html><head><title>502 Bad Gateway</title></head>\r\n<body><center><h1>502 Bad\n Gateway</h1></center>"
+            "<hr><center>nginx</center></body></html>",
+            "502 Bad Gateway nginx",
+            id="the title is the heading",
+        ),
+        pytest.param("<title>a</title><h1>A</h1><p>a b</p>", "a A a b", id="another heading"),
+        pytest.param("<title>a</title><p>b</p><p>b</p>", "a b b", id="what is said twice in the text"),
+        pytest.param("<title></title><h1>a</h1><h1>a</h1>", "a", id="an empty title"),
+        pytest.param("<SCRIPT>a</SCRIPT>b<style>b</style>c", "b c", id="scripts and styles"),
+        pytest.param("a  a\na", "a a a", id="plain text"),
+        pytest.param("<hr>\n<hr>", "", id="nothing"),
+        pytest.param("<p>a</p>" + "<p>" * 4_000 + "b", "a", id="the rest of a long page"),
+    ],
+)
+def test_what_a_page_shows(page: str, shown: str) -> None:
+    assert describe_error(page.encode()).message == shown
+    assert error(page.encode(), 502).detail == shown
 
 
 @pytest.mark.parametrize(
