@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import inference_async
-from inference_async.emulator import Emulator, Script
+from inference_async.emulator import FAULTS, Emulator, Script
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -49,6 +49,12 @@ async def test_the_code_runs_as_it_stands(emulator: Emulator, monkeypatch: pytes
     assert run.returncode == 0, err.decode()
     assert out.decode().endswith("debate.\nUsage(prompt_tokens=19, completion_tokens=48, total_tokens=67)\n")
     assert len([line for line in code.splitlines() if line]) == 8
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+def test_it_counts_the_faults_without_the_good_answer(name: str) -> None:
+    counts = re.findall(r"(\d+) (?:faults|ways)", (ROOT / name).read_text())
+    assert counts == [str(len(FAULTS.keys() - {"fine"}))]
 
 
 def test_every_file_and_name_in_the_readme_exists() -> None:
