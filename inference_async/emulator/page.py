@@ -68,8 +68,8 @@ def _cells(entry: Entry, *, prompts: bool) -> list[str]:
     tokens = [str(entry.tokens_in), str(entry.tokens_out)] if entry.tokens_in or entry.tokens_out else ["", ""]
     return [
         datetime.fromtimestamp(entry.at, UTC).strftime("%H:%M:%S UTC"),
-        entry.operation,
-        entry.about,
+        entry.operation + (", streamed" if entry.streamed else ""),
+        entry.model,
         _status(entry.status) + {"done": "", "open": ", open", "cut": ", cut", "left": ", caller left"}[entry.ended],
         "" if entry.ended == "open" else f"{entry.seconds:.2f}",
         *tokens,

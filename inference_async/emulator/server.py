@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
@@ -35,7 +35,6 @@ __all__ = ["Addresses", "Emulator"]
 
 _HOST: Final = re.compile(r"\[?([\w.:-]+?)\]?(?::\d+)?", re.ASCII)
 _MAX_REQUEST: Final = 64 * 1024 * 1024
-_NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Addresses:
@@ -125,7 +124,7 @@ class Emulator(Addresses):
         *,
         key: str | None = "emulator-key",
         tokens: Tokens | None = None,
-        challenge: Mapping[str, str] = _NOBODY,
+        challenge: Mapping[str, str] | None = None,
         port: int = 0,
         pace: float = 1.0,
         latency: Latency | None = None,
@@ -138,7 +137,7 @@ class Emulator(Addresses):
         self.script = script or Script.shipped()
         self.key = key
         self.requests = 0
-        self._access = Access(key, tokens, challenge)
+        self._access = Access(key, tokens, challenge or {})
         self._port = port
         self._pace = pace
         self._latency = latency or Latency()

@@ -112,8 +112,8 @@ def test_rows() -> None:
         ["operation", "status", "requests"],
         ["x", "no answer", "1,234"],
         ["at", "operation", "model", "status", "seconds", "in", "out"],
-        ["00:00:01 UTC", "chat/completions", "m, streamed", "200, open", "", "3", "0"],
-        ["00:00:02 UTC", "no-done", "streamed", "200", "0.00", "", ""],
+        ["00:00:01 UTC", "chat/completions, streamed", "m", "200, open", "", "3", "0"],
+        ["00:00:02 UTC", "no-done, streamed", "", "200", "0.00", "", ""],
         ["23:59:59 UTC", "x", "", "429", "0.00", "", ""],
     ]
     assert [attributes for tag, attributes in page.tags if tag == "tr" and attributes] == [{"class": "bad"}]
