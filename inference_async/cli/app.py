@@ -7,14 +7,16 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 
 from .._version import __version__
-from ..errors import InferenceError
+from ..errors import ConfigurationError, InferenceError
+from ..policy.timeouts import Timeouts
 from .asked import Asked
 from .chat import chat
 from .completion import SHELLS, dialects, fault_names
@@ -27,6 +29,7 @@ from .faults import faults
 from .info import info
 from .named import text_lines, tools_named
 from .serve import Behaviour, serve, serve_faults
+from .words import OF_CHAT, OF_ENDPOINTS, on_the_command_line
 
 __all__ = ["cli", "run"]
 
@@ -112,6 +115,12 @@ def cli() -> None:
 @click.option("--endpoint", metavar="URL", help="The endpoint, instead of the one in the environment.")
 @click.option("--temperature", type=float, metavar="N", help="Sampling temperature; 0 is (nearly) repeatable.")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most tokens to generate.")
+@click.option(
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    help=f"The most seconds that an answer may take, retries included; {Timeouts().total:g} by default.",
+)
 @click.option("--image", "images", type=_FILE, multiple=True, help="An image to send with the prompt; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Ask for a JSON object (the prompt should say so too).")
 @click.option("--json-schema", type=_FILE, help="Ask for JSON that conforms to the JSON Schema in this file.")
@@ -127,7 +136,7 @@ def cli() -> None:
 @click.option("--save", type=_NEW_FILE, help="Write the conversation to this file after each answer.")
 @click.option("--load", type=_FILE, help="Continue a saved conversation.")
 @click.option("--no-history", is_flag=True, help="Do not keep the prompts of the session for the next one.")
-def chat_command(prompt: str | None, as_json: bool, no_history: bool, **given: Any) -> int:
+def chat_command(prompt: str | None, timeout: float | None, as_json: bool, no_history: bool, **given: Any) -> int:
     """Ask PROMPT and stream the answer. Piped input is added after the prompt, or takes its place.
 
     With neither, on a terminal, it starts a session, which remembers the conversation: /help lists its commands, Ctrl-C
@@ -146,7 +155,9 @@ def chat_command(prompt: str | None, as_json: bool, no_history: bool, **given: A
             raise click.UsageError("got both --json and --json-schema, expected one of them")
         options["response_format"] = "json_object"
     given["tools"] = tools_named(given["tools"])  # here, for it runs code of the caller's, which may block
-    return _run(chat(Asked(prompt=_prompt(prompt), options=options, history=not no_history, **given)))
+    timeouts = None if timeout is None else _timeouts(timeout)
+    asked = Asked(prompt=_prompt(prompt), timeouts=timeouts, options=options, history=not no_history, **given)
+    return _run(chat(asked), OF_CHAT)
 
 
 @cli.command("embed", short_help="Turn texts into vectors.", epilog=_EMBEDDINGS)
@@ -223,7 +234,7 @@ def doctor_command(url: str | None, **given: Any) -> int:
 
     Nothing is sent without --call. The exit code is 0 if all is well, and 1 if there is a problem.
     """
-    return _run(doctor(Patient(url, **given)))
+    return _run(doctor(Patient(url, **given)), OF_ENDPOINTS)
 
 
 @cli.command("conformance", short_help="Report where a server differs from Azure.", epilog=_CONFORMANCES)
@@ -236,7 +247,7 @@ def conformance_command(url: str | None, as_json: bool, **given: Any) -> int:
     Azure, or the report says what differs. A run costs a few hundred tokens. The exit code is 1 if a difference would
     break this client or the server cannot be reached, and 0 otherwise.
     """
-    return _run(conformance(Patient(url, **given), as_json=as_json))
+    return _run(conformance(Patient(url, **given), as_json=as_json), OF_ENDPOINTS)
 
 
 @cli.command("serve", short_help="Run the emulator for other programs.", epilog=_A_SCRIPT)
@@ -351,10 +362,23 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _run(work: Coroutine[Any, Any, int]) -> int:
+def _timeouts(seconds: float) -> Timeouts:
+    try:
+        return Timeouts(total=seconds)
+    except ConfigurationError:
+        raise click.BadParameter(
+            f"got {seconds:g}, expected seconds above 0, at most 1e9", param_hint="'--timeout'"
+        ) from None
+
+
+def _run(work: Coroutine[Any, Any, int], options: Mapping[str, str] = MappingProxyType({})) -> int:
+    """The exit code of a command; its errors speak of these options, see `on_the_command_line`."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)
+    except InferenceError as error:
+        error.reword(on_the_command_line(str(error), options))
+        raise
     except BrokenPipeError:  # here, because click would make an exit code of its own of it
         return _leave_pipe()
 

@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 
 from ..client import InferenceClient
+from ..policy.timeouts import Timeouts
 from ..tools import Tool
 from ..types import ImagePart, TextPart, UserMessage
 from .conversations import Conversation
@@ -30,6 +31,7 @@ class Asked(msgspec.Struct, kw_only=True, frozen=True):
         system: the instructions above it.
         model: the deployment's name.
         endpoint: the endpoint, in place of the environment's.
+        timeouts: in place of the client's.
         options: of the request, as the client takes them.
         json_schema: a file with the schema of the answer.
         images: files that go with the first question.
@@ -45,6 +47,7 @@ class Asked(msgspec.Struct, kw_only=True, frozen=True):
     system: str | None = None
     model: str | None = None
     endpoint: str | None = None
+    timeouts: Timeouts | None = None
     options: dict[str, Any] = {}
     json_schema: Path | None = None
     images: tuple[Path, ...] = ()

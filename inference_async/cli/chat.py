@@ -32,6 +32,8 @@ async def chat(asked: Asked) -> int:
     images = [await ImagePart.load(path) for path in asked.images]
     async with connect(asked.endpoint, model=conversation.model, note=note) as client:
         conversation.model = client.model
+        if asked.timeouts is not None:
+            client = client.with_options(timeouts=asked.timeouts)
         asker = Asker(client, asked, options, note)
         if asked.prompt is None:
             from .session import session

@@ -32,8 +32,9 @@ from ..net.auth import SEE_CAUSE
 from ..policy.timeouts import Timeouts
 from ..types import UNSET, UnsetType
 from ..wire.endpoints import ENDPOINT_VARIABLES, Dialect, Endpoint, Settings, settings_for, settings_from, variables_of
+from .words import OF_ENDPOINTS, on_the_command_line
 
-__all__ = ["Asked", "arguments_of", "diagnosis", "doctor", "on_the_command_line", "understood"]
+__all__ = ["Asked", "arguments_of", "diagnosis", "doctor", "understood"]
 
 Sent: TypeAlias = Literal["key", "token", "nothing"]
 """What a call would be authorised with."""
@@ -92,7 +93,7 @@ async def doctor(asked: Asked) -> int:
                 retries=0,  # a doctor tells what happened
             )
     except ConfigurationError as error:
-        problems.append(on_the_command_line(str(error)))
+        problems.append(on_the_command_line(str(error), OF_ENDPOINTS))
     if model is None and endpoint.dialect in ("models", "openai-v1"):
         problems.append(f"no model is named: pass --model, or set {names[2]}")
     for problem in problems:
@@ -128,7 +129,7 @@ async def _call(client: InferenceClient, endpoint: Endpoint, sent: Sent, key_nam
                 raise
             completion = await client.complete("ping")  # reasoning models take no such limit
     except InferenceError as error:
-        said = on_the_command_line(str(error).replace(SEE_CAUSE, ""))
+        said = on_the_command_line(str(error).replace(SEE_CAUSE, ""), OF_ENDPOINTS)
         console.print(f"the call failed: {said}", soft_wrap=True)
         if isinstance(error, CredentialError) and error.__cause__ is not None:
             for line in str(error.__cause__).splitlines()[1:]:
@@ -200,15 +201,6 @@ _KEY_ROW: Final[Mapping[Sent, str]] = {
     "nothing": "none is set, and none is sent",
 }
 
-_OPTIONS: Final = {
-    "pass one as credential=": "set the key of this endpoint",
-    'pass a key, an azure-identity credential or "default", or set': "pass --entra, or set",
-    "dialect=": "--dialect ",
-    "scope=": "--scope ",
-    "key_header=": "--key-header ",
-    "model=": "--model ",
-}
-
 
 def understood(asked: Asked) -> tuple[Endpoint, Settings, str]:
     """The endpoint, what the environment says beside it, and where it was named."""
@@ -256,10 +248,3 @@ def _token_row(asked: Asked, settings: Settings, endpoint: Endpoint) -> str:
     if settings.token is not None:
         return "is set in AZURE_OPENAI_AD_TOKEN, and would be used"
     return "would not be used; --entra takes one in place of a key" if scope else "would not be used"
-
-
-def on_the_command_line(text: str) -> str:
-    """What a message advises a program, as options of this command."""
-    for keyword, option in _OPTIONS.items():
-        text = text.replace(keyword, option)
-    return text

@@ -23,6 +23,7 @@ from ..net.together import until_done
 from ..types import ImagePart, Message, Usage
 from .asked import Asked, Asker, question_of
 from .conversations import Conversation, load, role_of, save
+from .words import OF_CHAT, on_the_command_line
 
 if TYPE_CHECKING:
     from .prompt import Reader
@@ -144,7 +145,7 @@ class Session:
                 with self._interruptible():
                     await self._take(line)
             except InferenceError as error:
-                self._note(f"error: {error}", "red")
+                self._tell(error)
             self._note("")
 
     def interrupt(self) -> None:
@@ -187,7 +188,7 @@ class Session:
         if answering.cancelled():
             self._note(f"cut, {fate}", "yellow")
         elif isinstance(error, InferenceError):
-            self._note(f"error: {error}", "red")
+            self._tell(error)
             self._note(fate)
         elif error is not None:
             raise error
@@ -195,6 +196,9 @@ class Session:
             turn.report(in_full=self._usage, brief=False)
         if is_answered and self._file is not None:
             await save(conversation, self._file)
+
+    def _tell(self, error: InferenceError) -> None:
+        self._note(f"error: {on_the_command_line(str(error), OF_CHAT)}", "red")
 
     @contextlib.contextmanager
     def _interruptible(self) -> Generator[None, None, None]:

@@ -158,6 +158,19 @@ async def test_errors_are_one_line_without_a_traceback(args: tuple[str, ...], co
         (("chat", "hi", "--json", "--json-schema", __file__), 2, "got both --json and --json-schema"),
         (("chat", "hi", "--json-schema", __file__), 1, "got no JSON, expected a JSON Schema"),
         (("chat", "hi", "--image", __file__), 1, "that are no image"),
+        *(
+            (("chat", "hi", "--timeout", each), 2, f"got {each}, expected seconds")
+            for each in ("0", "-1", "nan", "inf")
+        ),
+        (("chat", "hi", "--timeout", "1e10"), 2, "got 1e+10, expected seconds above 0, at most 1e9"),
+        (("chat", "hi", "--timeout", "soon"), 2, "'--timeout': 'soon' is not a valid float"),
+        (
+            ("chat", "hi", "--endpoint", "https://x.services.ai.azure.com"),
+            1,
+            "https://x.services.ai.azure.com/openai/deployments/NAME",
+        ),
+        (("doctor", "https://x.services.ai.azure.com"), 1, "(or pass --dialect if this is another kind)"),
+        (("conformance", "http://x.example", "--dialect", "x"), 1, "error: got --dialect 'x', expected one of"),
         (("chat", "hi", "--load", __file__), 1, "got no JSON, expected a conversation that was saved"),
         (("chat", "hi", "--tools", "json"), 1, "got the tool 'json', expected module:function"),
         (("embed",), 1, "error: got no text"),
@@ -196,7 +209,19 @@ async def test_a_cut_stream_is_no_success() -> None:
         code, out, err = await run("chat", "hi", "--endpoint", f"{server.url}/v1")
     assert code == 1
     assert out == "Hel"
-    assert "error: the stream ended after 1 chunks without a finish reason" in err
+    assert "a finish reason or [DONE]: the answer is cut (from http://" in err
+
+
+async def test_an_answer_that_takes_too_long() -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        await connection.send_chunks(event(chunk("Hel")), end=False)
+        await asyncio.sleep(60)
+
+    async with RawServer(answer) as server:
+        code, out, err = await run("chat", "hi", "--endpoint", f"{server.url}/v1", "--timeout", "0.3")
+    assert (code, out) == (1, "Hel")
+    assert "error: the call was not finished within 0.3 s (--timeout, 0.3" in err
 
 
 async def test_text_comes_as_it_arrives_and_ctrl_c_ends_it() -> None:

@@ -146,7 +146,7 @@ async def test_an_error_is_told_and_the_session_goes_on(capsys: pytest.CaptureFi
     made = await session(client, ["one", "/frob", "two"])
     assert said(made) == [("user", "one"), ("assistant", "Hel"), ("user", "two"), ("assistant", "fine")]
     err = capsys.readouterr().err
-    assert "error: the stream ended after 1 chunks without a finish reason" in err
+    assert "error: the stream ended after 1 chunks without a finish reason or [DONE]: the answer is cut (" in err
     assert "what came is kept; /retry asks again" in err
     assert "error: there is no command /frob; /help lists them" in err
 
