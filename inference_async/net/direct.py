@@ -139,7 +139,7 @@ class Lane:
             aiohttp.ClientError: no answer came.
             HttpProcessingError: what came is not HTTP.
             TimeoutError: there was no connection in time.
-            ConfigurationError: a header breaks out of its line.
+            ConfigurationError: a header breaks out of its line, or there is half of a character in one or the address.
         """
         route = self._routes.get((call.method, call.url)) or self._route(call, url)
         connection = await self.connector.connect(route.request, [], timeout)
@@ -177,7 +177,7 @@ def _is_aiohttps(method: object) -> bool:
 
 
 def _encoded(route: _Route, body: bytes, headers: dict[str, str]) -> bytes:
-    """A request, byte for byte; nothing if a header breaks out of its line, for an error of here would show the key."""
+    """A request, byte for byte; nothing if that cannot be: an error that is raised in here would show the key."""
     sent = {"host": route.host, "accept": "*/*", **headers}
     if body or route.request.method not in _WITHOUT_BODY:
         sent["content-length"] = str(len(body))
@@ -186,11 +186,14 @@ def _encoded(route: _Route, body: bytes, headers: dict[str, str]) -> bytes:
     head = f"{route.line}{''.join(lines)}\r\n"
     if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
         return b""
-    return head.encode() + body
+    try:
+        return head.encode() + body
+    except UnicodeEncodeError:
+        return b""
 
 
 def _refused() -> NoReturn:
-    raise ConfigurationError("got a header with a line break in it")
+    raise ConfigurationError("got a header or an address with a line break, or half of a character, in it")
 
 
 def _cut(connection: Connection) -> None:

@@ -408,8 +408,10 @@ def _split(url: object) -> SplitResult:
                 meant = _v1_of(meant)  # the host alone would be refused next
             hint = f": did you mean {meant}?"
         raise ConfigurationError(f"got an endpoint without http:// or https://{hint}")
-    if not parts.hostname or any(ord(c) <= 32 for c in text):
-        raise ConfigurationError("got an endpoint without a host, or with a space or control character in it")
+    if not parts.hostname or any(ord(c) <= 32 or "\ud800" <= c <= "\udfff" for c in text):
+        raise ConfigurationError(
+            "got an endpoint without a host, or with a space, a control character or half of a character in it"
+        )
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("got an endpoint with a user name or password in it; pass the key as credential=")
     return parts

@@ -237,7 +237,7 @@ async def test_a_body_that_waits_to_be_asked_for_goes_the_whole_way(taken: list[
     assert taken == []
 
 
-@pytest.mark.parametrize("value", ["a\r\nx-more: 1", "a\nb", "a\rb", "a\r\n\r\nGET / HTTP/1.1"])
+@pytest.mark.parametrize("value", ["a\r\nx-more: 1", "a\nb", "a\rb", "a\r\n\r\nGET / HTTP/1.1", "\ud800"])
 async def test_a_header_that_breaks_out_of_its_line_is_not_sent(value: str) -> None:
     heads: list[bytes] = []
     async with Peer(lambda line: keep_answering(line, heads, WHOLE)) as peer:
@@ -247,6 +247,7 @@ async def test_a_header_that_breaks_out_of_its_line_is_not_sent(value: str) -> N
         await transport.aclose()
         await peer.gone()
     assert heads == []
+    assert caught.value.__context__ is None
     link = caught.value.__traceback__
     while link is not None:
         assert KEY not in repr(link.tb_frame.f_locals) or link.tb_frame.f_code.co_filename == __file__

@@ -371,6 +371,8 @@ def test_azure_without_a_known_path(url: str, named: list[str], not_named: list[
         pytest.param("https://:8000/v1", "without a host", id="no host, port"),
         pytest.param("https://h.example/a b", "with a space", id="space"),
         pytest.param("https://h.ex ample/v1", "with a space", id="space in the host"),
+        pytest.param("https://h.example/\ud800/v1", "half of a character", id="half of a character"),
+        pytest.param("https://h.example/v1?a=\udcff", "half of a character", id="half of a character in the query"),
         pytest.param("https://h.example/\x00v1", "control character", id="NUL"),
         pytest.param("https://h.example/v1\r\nx: y", "control character", id="line break"),
         pytest.param("https://h.example:port/v1", "no URL", id="port words"),
