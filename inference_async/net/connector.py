@@ -39,7 +39,17 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
     from multidict import MultiMapping
 
-__all__ = ["Connector", "CutError", "Handler", "ProxyError", "StrictHandler", "UnaskedError", "length_lie", "sever"]
+__all__ = [
+    "Connector",
+    "CutError",
+    "Handler",
+    "ProxyError",
+    "StrictHandler",
+    "UnaskedError",
+    "has_unsent",
+    "length_lie",
+    "sever",
+]
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _AT_ONCE: Final = 128
@@ -141,6 +151,13 @@ class Handler(ResponseHandler):
         """The answer is whole."""
         self.begun = False
         self.heard = 0
+
+    def close(self) -> None:
+        """Close the connection now: neither what was not sent yet is waited for, nor a farewell of the other side's."""
+        if self._loop.is_closed():
+            sever(self)
+        else:
+            self.abort()  # over TLS, asyncio would let a peer that is silent keep the socket for half a minute
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone: in good order, or by a reset, which ends no body well, even if aiohttp thinks so."""
@@ -315,12 +332,22 @@ def _is_readable(transport: asyncio.Transport | None) -> bool:
     return bool(select.select([sock.fileno()], [], [], 0)[0])
 
 
+def has_unsent(transport: asyncio.Transport) -> bool:
+    """Whether some of what was written waits to be sent."""
+    return transport.get_write_buffer_size() > 0 or _beneath(transport).get_write_buffer_size() > 0
+
+
+def _beneath(transport: Any) -> Any:
+    """What a transport over TLS hands its bytes to, where the loop is asyncio's own; without TLS, the transport."""
+    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+
+
 def sever(handler: ResponseHandler) -> None:
     """Close a connection whose loop is closed: what asyncio would have called later is called now."""
     transport: Any = handler.transport
     if transport is None:
         return
-    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+    inner = _beneath(transport)
     with contextlib.suppress(RuntimeError):  # which is how a closed loop says that it calls nothing later
         transport.abort()
     lost = getattr(inner, "_call_connection_lost", None)

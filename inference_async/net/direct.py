@@ -18,7 +18,7 @@ import aiohttp
 
 from ..errors import ConfigurationError
 from ..wire.request import Call
-from .connector import Connector, CutError
+from .connector import Connector, CutError, has_unsent
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -66,7 +66,7 @@ class Answer:
         connection, self.connection = self.connection, None
         self.closed = True
         if connection is not None:
-            _cut(connection)
+            connection.close()
 
     def _release(self) -> None:
         """The body has ended: others may use the connection."""
@@ -75,8 +75,9 @@ class Answer:
             return
         self.connection = None
         self.closed = True
-        if _has_unsent(connection):
-            _cut(connection)  # the answer came before the request was sent as a whole
+        transport = connection.transport
+        if transport is not None and has_unsent(transport):
+            connection.close()  # the answer came before the request was sent as a whole
         else:
             connection.release()
 
@@ -155,7 +156,7 @@ class Lane:
             while 100 <= message.code <= 199 and message.code != 101:
                 message, content = await handler.read()
         except BaseException:
-            _cut(connection)
+            connection.close()
             raise
         return Answer(message.code, message.headers, content, connection)
 
@@ -194,15 +195,3 @@ def _encoded(route: _Route, body: bytes, headers: dict[str, str]) -> bytes:
 
 def _refused() -> NoReturn:
     raise ConfigurationError("got a header or an address with a line break, or half of a character, in it")
-
-
-def _cut(connection: Connection) -> None:
-    """Close a connection now: what was not sent yet is not waited for."""
-    transport = connection.transport
-    if transport is not None and _has_unsent(connection):
-        transport.abort()
-    connection.close()
-
-
-def _has_unsent(connection: Connection) -> bool:
-    return connection.transport is not None and connection.transport.get_write_buffer_size() > 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from types import FunctionType
@@ -12,10 +14,12 @@ from unittest.mock import patch
 
 import aiohttp
 import pytest
+import trustme
 
 from inference_async import ConfigurationError
 from inference_async.net import direct
 from inference_async.net.aiohttp import AiohttpTransport
+from inference_async.net.connector import Connector
 from inference_async.net.direct import Lane
 from inference_async.net.transport import Reply
 from inference_async.wire.request import Call, Secret
@@ -276,9 +280,50 @@ async def test_a_connection_with_something_unsent_is_used_by_nobody_else() -> No
 
     async with Peer(answer_at_once) as peer:
         transport: Any = AiohttpTransport()
-        with patch.object(direct, "_has_unsent", return_value=True):
+        with patch.object(direct, "has_unsent", return_value=True):
             for _ in range(2):
                 assert await body_of(await transport.send(call(peer.url), connect_timeout=5)) == b"{}"
+            assert not transport._own.session.connector._conns
+        assert len(peer.lines) == 2
+        await transport.aclose()
+
+
+@pytest.mark.usefixtures("_loop_of_asyncio")
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_what_is_unsent_is_known_of(tls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over TLS too, where the transport that is written to hands its bytes to another."""
+
+    def small(address: Any) -> socket.socket:
+        made = socket.socket(*address[:3])
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return made
+
+    made = Connector.__init__
+
+    def init(self: Any, *args: Any) -> None:
+        made(self, *args)
+        self._socket_factory = small
+
+    async def answer_at_once(line: Line) -> None:
+        await line.reader.readuntil(b"\r\n\r\n")
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await line.say(WHOLE)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            line.writer.transport.abort()
+
+    monkeypatch.setattr(Connector, "__init__", init)
+    authority = trustme.CA()
+    served, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(served)
+    authority.configure_trust(trusting)
+    async with Peer(answer_at_once, tls=served if tls else None) as peer:
+        peer._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        transport: Any = AiohttpTransport(ssl=trusting)
+        for _ in range(2):
+            reply = await transport.send(call(peer.url, body=b"x" * 64 * 1024), connect_timeout=5)
+            assert await body_of(reply) == b"{}"
             assert not transport._own.session.connector._conns
         assert len(peer.lines) == 2
         await transport.aclose()

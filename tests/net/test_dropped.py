@@ -122,6 +122,34 @@ async def test_a_dropped_reply_closes_its_connection(tls: bool) -> None:
     assert told == []
 
 
+@pytest.mark.parametrize("dropped", [False, True], ids=["closed", "dropped"])
+async def test_a_peer_that_has_stopped_reading_keeps_no_socket(dropped: bool) -> None:
+    """Over TLS, a connection is closed with a word of each side, and asyncio waits half a minute for the other's."""
+    served, trusting = trusted()
+    over = asyncio.Event()
+
+    async def stall(line: Line) -> None:
+        await line.request()
+        await line.say(CHUNKED + b"2\r\n{}\r\n")
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await over.wait()
+        line.writer.transport.abort()
+
+    async with Peer(stall, tls=served) as peer:
+        transport: Any = AiohttpTransport(ssl=trusting)
+        reply = await transport.send(call(peer.url), connect_timeout=5)
+        assert await reply.read() == b"{}"
+        (handler,) = transport._own.session.connector._acquired
+        closed = handler.closed
+        if not dropped:
+            reply.close()
+        del reply
+        await asyncio.wait_for(closed, 1)
+        over.set()
+        await asyncio.wait_for(peer.gone(), 5)
+        await transport.aclose()
+
+
 def in_a_thread(server: Any) -> tuple[threading.Thread, asyncio.AbstractEventLoop, Peer]:
     """A peer in a loop of its own, which outlives the client's."""
     ready = threading.Event()
@@ -163,6 +191,40 @@ def test_a_transport_dropped_after_its_loop_was_closed(act: Any, tls: bool, capl
         assert "an InferenceClient was dropped" in str(caught[0].message)
         assert len(caught) == 1
         asyncio.run_coroutine_threadsafe(asyncio.wait_for(peer.gone(), 5), loop).result(5)
+        assert caplog.records == []
+    finally:
+        thread.stop()  # type: ignore[attr-defined]
+        thread.join(5)
+
+
+@pytest.mark.usefixtures("_loop_of_asyncio")
+@pytest.mark.parametrize("dropped", [False, True], ids=["closed", "dropped"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_reply_that_ends_after_its_loop_was_closed(
+    tls: bool, dropped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its transport is still there, unlike above."""
+    served, trusting = trusted()
+    thread, loop, peer = in_a_thread(Peer(begin, tls=served if tls else None))
+    try:
+        transport = AiohttpTransport(ssl=trusting)
+
+        async def main(transport: AiohttpTransport) -> Any:
+            reply = await transport.send(call(peer.url), connect_timeout=5)
+            await reply.read()
+            return reply
+
+        reply = asyncio.run(main(transport))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if not dropped:
+                reply.close()
+            del reply
+            gc.collect()
+        assert caught == []
+        asyncio.run_coroutine_threadsafe(asyncio.wait_for(peer.gone(), 5), loop).result(5)
+        with pytest.warns(ResourceWarning, match=DROPPED):
+            del transport
         assert caplog.records == []
     finally:
         thread.stop()  # type: ignore[attr-defined]
