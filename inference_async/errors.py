@@ -107,6 +107,14 @@ def without_frames(error: InferenceError) -> None:
         link = link.__cause__
 
 
+def drop_frames(error: BaseException) -> None:
+    """Take the frames from an error of somebody else's, and from those behind it: they hold what nobody may see."""
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+
+
 def _restore(cls: type[InferenceError], args: tuple[Any, ...], state: dict[str, Any]) -> InferenceError:
     error = cls.__new__(cls)
     error.args = args

@@ -81,7 +81,8 @@ def agreed(
     if retries is not None and not isinstance(retries, UnsetType):
         if is_whole(retries):
             # Made anew, for an old msgspec's replace() checks nothing.
-            retries = RetryPolicy(**{**msgspec.structs.asdict(terms.retries), "retries": retries})
+            policy: dict[str, Any] = {**msgspec.structs.asdict(terms.retries), "retries": retries}
+            retries = RetryPolicy(**policy)
         check_type("retries", retries, RetryPolicy)
         given["retries"] = retries
     return msgspec.structs.replace(terms, **given) if given else terms

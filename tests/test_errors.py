@@ -475,6 +475,16 @@ def test_frames_of_ours_are_left_behind_and_no_others() -> None:
     assert foreign.__traceback__ is not None
 
 
+@pytest.mark.parametrize("behind", ["cause", "context"])
+def test_frames_of_others_are_dropped_down_to_the_first(behind: str) -> None:
+    first, second, last = OSError("x"), ValueError("y"), KeyError("z")
+    raised(first)
+    raised(second, **{behind: first})
+    raised(last, **{behind: second})
+    errors.drop_frames(last)
+    assert [error.__traceback__ for error in (first, second, last)] == [None, None, None]
+
+
 def test_a_context_that_is_shown_stays() -> None:
     error, context = InferenceError("a"), ValueError("y")
     raised(error, context=context)

@@ -38,6 +38,7 @@ from inference_async import (
 )
 from inference_async.wire.request import Call, Secret
 from inference_async.wire.response import redact
+from tests.net.peer import Act, Line, Peer
 from tests.support import HELLO, STREAM_HEAD, Connection, RawServer, chunk, event, json_reply
 
 KEY = "Marker/Key+4711==0815"
@@ -604,6 +605,28 @@ async def test_a_credential_that_fails(scenario: str, method: str, log: Log) -> 
         assert seen(told(error) if its_own else shown(error)) == []
         assert seen(of_client(client)) == []
     assert seen(log.places, SIGHTINGS | _PROMPTS) == []
+
+
+async def _cut(line: Line) -> None:
+    await line.request()
+
+
+async def _not_http(line: Line) -> None:
+    await line.request()
+    await line.say(f"SSH-2.0-{KEY}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize("name", ["subscription-key", "code"])
+@pytest.mark.parametrize("act", [None, _cut, _not_http], ids=["refused", "cut", "not HTTP"])
+async def test_a_key_in_an_address_that_does_not_answer(act: Act | None, name: str, log: Log) -> None:
+    async with Peer(act or _cut) as peer:
+        address = f"http://127.0.0.1:{peer.port if act is not None else 1}/v1"
+        async with InferenceClient(address, None, retries=0) as client:
+            with pytest.raises(InferenceError) as caught:
+                await client.request("GET", "info", params={name: KEY})
+        assert isinstance(caught.value, APIConnectionError)
+        assert seen(shown(caught.value)) == []
+    assert seen(log.places) == []
 
 
 BAD = {

@@ -31,8 +31,9 @@ from ..errors import (
     InferenceError,
     InvalidResponseError,
     WrongEventLoopError,
+    drop_frames,
 )
-from ..wire.request import Call, Secret, secrets_among
+from ..wire.request import Call, Secret, secrets_among, secrets_in
 from ..wire.response import redact, request_id_of
 from .body import Body
 from .connector import Connector, length_lie, sever
@@ -290,6 +291,8 @@ class AiohttpTransport:
         except InferenceError:
             raise
         except Exception as error:
+            if in_url := secrets_in(call.url):
+                drop_frames(error)  # in which an address shows itself as a whole
             if session.closed:
                 raise _closed_under(call) from error
             failure = of_send(
@@ -302,7 +305,7 @@ class AiohttpTransport:
             )
             if failure.kind != "protocol":
                 raise failure from error
-        failure.reword(redact(failure.message, secrets_among(call.headers)))
+        failure.reword(redact(failure.message, secrets_among(call.headers) + in_url))
         return failure
 
     async def aclose(self) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
-from ..errors import ClientClosedError, ConfigurationError, CredentialError, InferenceError
+from ..errors import ClientClosedError, ConfigurationError, CredentialError, InferenceError, drop_frames
 from ..wire.challenge import claims_in
 from ..wire.endpoints import Endpoint
 from ..wire.request import Secret
@@ -352,7 +352,7 @@ class _Token:
     def _said(self, error: Exception) -> str:
         if type(error).__module__.partition(".")[0] != "azure":
             return f"{type(error).__name__}; its own error is the cause of this one"
-        _drop_frames(error)
+        drop_frames(error)  # which hold client secrets, and azure-identity's words say enough
         lines = str(error).strip().splitlines() or [type(error).__name__]
         said = excerpt(lines[0].rstrip(". ").encode("utf-8", "replace"))
         what_to_do = (
@@ -426,14 +426,6 @@ def _seconds(value: object) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) else None
-
-
-def _drop_frames(error: BaseException) -> None:
-    """Forget the tracebacks of azure-identity's errors: frames of it hold client secrets, and its words say enough."""
-    link: BaseException | None = error
-    while link is not None and link.__traceback__ is not None:
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
 
 
 def _bearer(value: str) -> Secret:
