@@ -29,7 +29,15 @@ from typing import Any, TextIO
 
 import anyio
 
-from inference_async import ChatCompletion, ChatStream, InferenceClient, InferenceError, Timeouts
+from inference_async import (
+    APITimeoutError,
+    ChatCompletion,
+    ChatStream,
+    ClientClosedError,
+    InferenceClient,
+    InferenceError,
+    Timeouts,
+)
 
 from .misbehaving import BEHAVIOURS, TEXT, USAGE, Behaviour
 from .scale import open_files, rss
@@ -290,7 +298,7 @@ class Soak:
             partial: ChatCompletion | None = getattr(error, "partial", None)
             if partial is not None and not TEXT.startswith(partial.text):
                 self.wrong.append(f"{where}: the partial answer is {partial.text!r}")
-            if case.name.startswith("fine") and outcome not in ("APITimeoutError", "ClientClosedError"):
+            if case.name.startswith("fine") and not isinstance(error, APITimeoutError | ClientClosedError):
                 self.spurious += 1
                 if self.spurious <= 5:
                     print(f"{where}: {error!r}", flush=True)
