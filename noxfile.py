@@ -160,6 +160,13 @@ def scale(session: nox.Session) -> None:
 
 
 @nox.session
+def hold(session: nox.Session) -> None:
+    """For how long one event of 16 MiB keeps the event loop from its other work, by its shape."""
+    _install(session, "test")
+    session.run("python", "-m", "benchmarks.hold")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Ten minutes of random use of a client whose server misbehaves at random."""
     _install(session, "test")
