@@ -160,7 +160,7 @@ async def test_a_stream_is_closed_by_another_task_after_each_turn(
     pytest.fail("it takes too long")
 
 
-async def told(reader: asyncio.Future[Any], *, turns: int = 4) -> BaseException | None:
+async def told(reader: asyncio.Future[Any], *, turns: int = 20) -> BaseException | None:
     """How a reader ends, which it does within a few turns."""
     for _ in range(turns):
         if reader.done():

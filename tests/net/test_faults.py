@@ -226,7 +226,7 @@ async def test_a_handshake_that_is_mute(transport: AiohttpTransport) -> None:
         await asyncio.wait_for(peer.gone(), 5)
     assert isinstance(error, ConnectTimeoutError)
     assert error.phase == "connect"
-    assert 0.05 <= error.elapsed < 5
+    assert 0.04 <= error.elapsed < 5  # a loop that counts milliseconds may strike one too early
 
 
 async def test_a_certificate_that_is_not_trusted(transport: AiohttpTransport) -> None:
