@@ -160,9 +160,9 @@ async def test_a_stream_is_closed_by_another_task_after_each_turn(
     pytest.fail("it takes too long")
 
 
-async def told(reader: asyncio.Future[Any], *, turns: int = 20) -> BaseException | None:
+async def told(reader: asyncio.Future[Any]) -> BaseException | None:
     """How a reader ends, which it does within a few turns."""
-    for _ in range(turns):
+    for _ in range(20):
         if reader.done():
             return reader.exception()
         await asyncio.sleep(0)
@@ -246,7 +246,7 @@ async def test_a_run_is_closed_by_another_task_after_each_turn(server: StepServe
             await turn(steps)
             done = reader.done()
             await run.aclose()
-            ended = await told(reader, turns=8)  # it may be about to give a connection back
+            ended = await told(reader)  # it may be about to give a connection back
             assert ended is None if done else type(ended) is ClientClosedError, f"after {steps} turns: {ended!r}"
             await is_well(client, server, places=1, most=1)
         if done:
