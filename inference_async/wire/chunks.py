@@ -63,16 +63,17 @@ class ChunkDecoder:
     longer tried, because failing costs more than the slow path alone.
 
     Args:
-        limits: bounds the values in one event.
+        limits: bounds the values in one event, and its text where what is no UTF-8 in it is replaced.
 
     Attributes:
         secrets: what must not stand in an error, should the server repeat it.
     """
 
-    __slots__ = ("_max_values", "_unusual_server", "secrets")
+    __slots__ = ("_max_bytes", "_max_values", "_unusual_server", "secrets")
 
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._max_values = limits.max_event_values
+        self._max_bytes = limits.max_event_bytes
         self._unusual_server = False
         self.secrets: tuple[str, ...] = ()
 
@@ -117,7 +118,11 @@ class ChunkDecoder:
             items.append(self._over_a_bound(error, event))
             return
         except UnicodeDecodeError:
-            objects, rest = _decode_glued(with_replacements(data))
+            data = with_replacements(data)
+            if len(data) > self._max_bytes:  # a byte becomes three, and all of it would be decoded in one go
+                items.append(self._over_a_bound(BoundError(f"over {self._max_bytes:,} bytes of text"), event))
+                return
+            objects, rest = _decode_glued(data)
         except DecodeFailure:
             objects, rest = _decode_glued(data)
         for obj in objects:
@@ -149,8 +154,8 @@ class ChunkDecoder:
         if event.event == "error":
             return self._error_event(event.data)
         return StreamError(
-            f"the stream holds an event with {error}, which is not read (max_event_values bounds the values, the depth "
-            f"is fixed): {self._excerpt(event.data)}"
+            f"the stream holds an event with {error}, which is not read (max_event_values bounds the values, "
+            f"max_event_bytes the text; the depth is fixed): {self._excerpt(event.data)}"
         )
 
     def _is_whole(self, data: bytes) -> bool:

@@ -333,7 +333,7 @@ UNREADABLE: Final = {
     "<p>": "the stream holds an event that is not JSON: <p>",
     DEEP: (
         "the stream holds an event with values nested over 64 levels deep, which is not read (max_event_values bounds "
-        f"the values, the depth is fixed): {DEEP}"
+        f"the values, max_event_bytes the text; the depth is fixed): {DEEP}"
     ),
 }
 
@@ -493,3 +493,16 @@ def test_any_completion_folds_back(
         )
     )
     assert folded(whole) == whole
+
+
+@pytest.mark.parametrize(("bad", "is_read"), [(33, True), (34, False)])
+def test_what_is_no_utf8_is_replaced_within_the_bound_on_an_event(bad: int, is_read: bool) -> None:
+    data = b'{"choices":[{"delta":{"content":"' + b"\xff" * bad + b'"}}]}'
+    decoder = ChunkDecoder(limits=Limits(max_event_bytes=len(data) - bad + 3 * 33))
+    (item,) = decoder.decode([ServerSentEvent(data)])
+    if is_read:
+        assert isinstance(item, ChatCompletionChunk)
+        assert item.choices[0].delta.content == "\ufffd" * bad
+    else:
+        assert isinstance(item, StreamError)
+        assert "bytes of text, which is not read" in str(item)
