@@ -30,6 +30,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from .body import adopt
 from .strict import Course
+from .watch import TICK
 
 if TYPE_CHECKING:
     import ssl
@@ -54,7 +55,6 @@ __all__ = [
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _AT_ONCE: Final = 128
 """Connections that may be in the making: what a listening socket usually has room for."""
-_TICK: Final = 0.001  # seconds; a timer may strike that much too early
 _HAS_POLL: Final = hasattr(select, "poll")
 
 
@@ -274,7 +274,7 @@ class Connector(aiohttp.TCPConnector):
         try:
             while True:
                 left = None if limit is None else limit - (loop.time() - max(began, self._opened_at))
-                if left is not None and left <= _TICK:
+                if left is not None and left <= TICK:
                     raise TimeoutError
                 if turn.done():
                     return left

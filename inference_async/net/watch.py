@@ -20,9 +20,11 @@ from typing import Final
 
 from ..errors import WrongEventLoopError
 
-__all__ = ["Guard", "Watch"]
+__all__ = ["TICK", "Guard", "Watch"]
 
-_TICK: Final = 0.001  # seconds; a timer may strike that much too early
+TICK: Final = 0.001
+"""Seconds that a timer may strike too early."""
+
 _PAUSE: Final = 0.01
 """Seconds between two looks, at least: each goes through all waits, and their ends may be as many."""
 
@@ -84,7 +86,7 @@ class Guard:
             until = watch.until
             if until is None:
                 continue
-            if until <= now + _TICK:
+            if until <= now + TICK:
                 self._strike(watch)
             elif until < soonest:
                 soonest = until

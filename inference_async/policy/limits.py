@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds on one answer; each may be raised, none can be lifted.
 
     Attributes:
-        max_event_bytes: bytes of one event of a stream.
+        max_event_bytes: bytes of one event of a stream; also once what is no UTF-8 in it is replaced.
         max_body_bytes: bytes of a whole answer; of a streamed one, bytes of memory for what has arrived, about.
         max_error_body_bytes: bytes of the body of an error; what is beyond is not read.
         max_event_values: JSON values in one event, counted where it is large (256 KiB): an array, an object or a string

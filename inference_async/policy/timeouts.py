@@ -81,7 +81,7 @@ class Deadlines:
             self.phase, self.until = "total", None if ends == math.inf else ends
 
     def wait_for_token(self, now: float) -> None:
-        """As `wait_for` the next piece of an answer; the one that begins with every read of a stream."""
+        """As `wait_for` between tokens, which begins with every read of a stream, and so is spelled out."""
         until = now + self._between_tokens
         if until < self.ends:
             self.phase, self.until = "between_tokens", until

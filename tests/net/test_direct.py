@@ -7,7 +7,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 from unittest.mock import patch
@@ -137,8 +137,8 @@ async def test_words_of_patience_are_passed_over() -> None:
         await transport.aclose()
 
 
-@asynccontextmanager
-async def traced() -> Any:
+@contextmanager
+def traced() -> Iterator[list[str]]:
     """As instrumentation does it: every session is made with a hook."""
     told: list[str] = []
 
@@ -156,8 +156,8 @@ async def traced() -> Any:
         yield told
 
 
-@asynccontextmanager
-async def wrapped(name: str) -> Any:
+@contextmanager
+def wrapped(name: str) -> Iterator[list[str]]:
     """As tracers and mocks do it: a method of every session is another one."""
     told: list[str] = []
     method = getattr(aiohttp.ClientSession, name)
@@ -193,8 +193,8 @@ class Proxy:
         return self._method(session, verb, *args, **options)
 
 
-@asynccontextmanager
-async def proxied() -> Any:
+@contextmanager
+def proxied() -> Iterator[list[str]]:
     told: list[str] = []
     with patch.object(aiohttp.ClientSession, "_request", Proxy(aiohttp.ClientSession._request, told)):
         assert isinstance(aiohttp.ClientSession._request, FunctionType)
@@ -208,10 +208,11 @@ async def proxied() -> Any:
 )
 async def test_a_hand_on_sessions_sees_the_call(hand: Callable[[], Any], taken: list[str]) -> None:
     heads: list[bytes] = []
-    async with hand() as told, Peer(lambda line: keep_answering(line, heads, WHOLE)) as peer:
-        transport = AiohttpTransport()
-        assert await body_of(await transport.send(call(peer.url), connect_timeout=5)) == b"{}"
-        await transport.aclose()
+    with hand() as told:
+        async with Peer(lambda line: keep_answering(line, heads, WHOLE)) as peer:
+            transport = AiohttpTransport()
+            assert await body_of(await transport.send(call(peer.url), connect_timeout=5)) == b"{}"
+            await transport.aclose()
     assert (told, taken) == (["POST"], [])
 
 
